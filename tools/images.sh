@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# What emulated hosts and their guests boot. Sourced after tools/lib.sh; all of it lands in $lkvm_cache.
+#
+#   kernel_image ARCH   sets KERNEL_IMAGE, KERNEL_MODULES (folder), KERNEL_VERSION: Debian's kernel
+#   host_image ARCH     sets HOST_KERNEL, HOST_INITRD, HOST_VERSION
+#   guest_image ARCH    sets GUEST_KERNEL, GUEST_INITRD
+#   qemu_system ARCH    sets the array QEMU: the emulator's command
+
+# Modules in the host's image: kvm, its shared folder, and what network and block tests use.
+HOST_MODULES=kvm,9p,9pnet_virtio,tun,tap,vhost_net,virtio_blk,virtio_net,bridge
+# Modules in the guest's image: a driver for each device that lkvm has, and a file system.
+GUEST_MODULES=virtio_mmio,virtio_blk,virtio_net,virtio_balloon,virtio_rng,9p,9pnet_virtio,ext4
+
+_images=$lkvm_repo/tests/nested
+
+# _newer OUT INPUT... : is OUT there and at least as new as each INPUT?
+_newer() {
+	local out=$1 input
+	shift
+	[ -f "$out" ] || return 1
+	for input; do
+		[ ! "$input" -nt "$out" ] || return 1
+	done
+}
+
+kernel_image() {
+	local arch=$1 name package
+	name=$lkvm_cache/kernel-$arch.name
+	if [ ! -s "$name" ]; then
+		package=$(deb_apt "$arch" trixie apt-cache depends --no-recommends "linux-image-$arch" |
+			sed -n 's/.*Depends: \(linux-image-[^ ]*\).*/\1/p' | head -n 1)
+		[ -n "$package" ] || die "trixie has no linux-image-$arch; check the machine's apt sources, or set LKVM_MIRROR"
+		echo "$package" >"$name"
+	fi
+	package=$(cat "$name")
+	KERNEL_VERSION=${package#linux-image-}
+	deb_unpack "$arch" trixie "$lkvm_cache/kernel-$arch" "$package" || die "Debian's kernel for $arch is missing; see above"
+	KERNEL_IMAGE=$(echo "$lkvm_cache/kernel-$arch"/boot/vmlinu[xz]-"$KERNEL_VERSION")
+	KERNEL_MODULES=$(echo "$lkvm_cache/kernel-$arch"/*/lib/modules/"$KERNEL_VERSION")
+	[ -d "$KERNEL_MODULES" ] || KERNEL_MODULES=$lkvm_cache/kernel-$arch/lib/modules/$KERNEL_VERSION
+}
+
+_busybox() {
+	deb_unpack "$1" trixie "$lkvm_cache/busybox-$1" busybox-static || die "busybox for $1 is missing; see above"
+	BUSYBOX=$lkvm_cache/busybox-$1/usr/bin/busybox
+	[ -f "$BUSYBOX" ] || BUSYBOX=$lkvm_cache/busybox-$1/bin/busybox
+}
+
+# _initrd OUT INIT MODULES ITEM... : a cpio archive with busybox, some modules and an init.
+_initrd() {
+	local out=$1 init=$2 modules=$3
+	shift 3
+	_newer "$out" "$init" "$BUSYBOX" "$KERNEL_IMAGE" "$lkvm_repo/tools/mkcpio" "${BASH_SOURCE[0]}" && return 0
+	mkdir -p "$(dirname "$out")"
+	with_lock "$(basename "$out")" "$lkvm_repo/tools/mkcpio" "$out" "file:/init:$init:755" "file:/bin/busybox:$BUSYBOX:755" \
+		"dev:/dev/console:c:5:1" "dev:/dev/null:c:1:3" "modules:$KERNEL_MODULES:$modules" "$@" ||
+		die "$out could not be made; see above"
+}
+
+host_image() {
+	kernel_image "$1"
+	_busybox "$1"
+	HOST_KERNEL=$KERNEL_IMAGE
+	HOST_VERSION=$KERNEL_VERSION
+	HOST_INITRD=$lkvm_cache/images/host-$1.cpio
+	_initrd "$HOST_INITRD" "$_images/image/host-init" "$HOST_MODULES"
+}
+
+guest_image() {
+	local base tests
+	kernel_image "$1"
+	_busybox "$1"
+	GUEST_KERNEL=$KERNEL_IMAGE
+	GUEST_INITRD=$lkvm_cache/images/guest-$1.cpio
+	base=$lkvm_cache/images/guest-$1-base.cpio
+	tests=$lkvm_cache/images/guest-$1-tests.cpio
+	_initrd "$base" "$_images/image/guest-init" "$GUEST_MODULES"
+	if ! _newer "$GUEST_INITRD" "$base" "$_images/guest" "$_images/guest"/*; then
+		"$lkvm_repo/tools/mkcpio" "$tests" "tree:/tests:$_images/guest" || die "$tests could not be made; see above"
+		cat "$base" "$tests" >"$GUEST_INITRD.new" && mv "$GUEST_INITRD.new" "$GUEST_INITRD"
+	fi
+}
+
+qemu_system() {
+	local root=$lkvm_cache/qemu-$1 libs loader package
+	case $1 in
+	riscv64) package=qemu-system-riscv ;;
+	arm64) package=qemu-system-arm ;;
+	*) die "there is no emulator for $1" ;;
+	esac
+	# 7.2, which bookworm itself has, is too old for a nested host.
+	deb_unpack_deps "$(dpkg --print-architecture)" bookworm-backports,bookworm "$root" "$package" qemu-system-data ||
+		die "QEMU for $1 is missing; see above"
+	loader=$(find "$root/lib64" "$root/lib" -maxdepth 1 -name 'ld-linux*' 2>/dev/null | head -n 1)
+	libs=$(printf '%s:' "$root"/lib/*-linux-gnu "$root"/usr/lib/*-linux-gnu)
+	# shellcheck disable=SC2034
+	QEMU=("$loader" --library-path "${libs%:}" "$root/usr/bin/qemu-system-${1/arm64/aarch64}" -L "$root/usr/share/qemu")
+}
