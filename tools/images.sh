@@ -6,11 +6,12 @@
 #   host_image ARCH     sets HOST_KERNEL, HOST_INITRD, HOST_VERSION
 #   guest_image ARCH    sets GUEST_KERNEL, GUEST_INITRD
 #   qemu_system ARCH    sets the array QEMU: the emulator's command
+#   build_lkvm ARCH     sets LKVM: the static executable built from this tree, and LKVM_BUILD, its folder
 
 # Modules in the host's image: kvm, its shared folder, and what network and block tests use.
 HOST_MODULES=kvm,9p,9pnet_virtio,tun,tap,vhost_net,virtio_blk,virtio_net,bridge
-# Modules in the guest's image: a driver for each device that lkvm has, and a file system.
-GUEST_MODULES=virtio_mmio,virtio_blk,virtio_net,virtio_balloon,virtio_rng,9p,9pnet_virtio,ext4
+# Modules in the guest's image: a driver for each device that lkvm has.
+GUEST_MODULES=virtio_mmio,virtio_blk,virtio_net,virtio_balloon,virtio_rng,9p,9pnet_virtio
 
 _images=$lkvm_repo/tests/nested
 
@@ -96,4 +97,24 @@ qemu_system() {
 	libs=$(printf '%s:' "$root"/lib/*-linux-gnu "$root"/usr/lib/*-linux-gnu)
 	# shellcheck disable=SC2034
 	QEMU=("$loader" --library-path "${libs%:}" "$root/usr/bin/qemu-system-${1/arm64/aarch64}" -L "$root/usr/share/qemu")
+}
+
+build_lkvm() {
+	local cross log
+	cross=$("$lkvm_repo/tools/sysroot" "$1") || die "the cross compiler for $1 is missing; see above"
+	LKVM_BUILD=$lkvm_cache/build/$1-$(printf '%s' "$lkvm_repo" | cksum | cut -d' ' -f1)
+	LKVM=$LKVM_BUILD/src/cli/lkvm
+	log=$LKVM_BUILD.log
+	mkdir -p "$lkvm_cache/build"
+	if [ ! -f "$LKVM_BUILD/build.ninja" ]; then
+		meson setup --buildtype=release --cross-file "$cross" "$LKVM_BUILD" "$lkvm_repo" >"$log" 2>&1 || {
+			tail -n 20 "$log" >&2
+			die "meson could not set up the build; see above and $log"
+		}
+	fi
+	ninja -C "$LKVM_BUILD" >"$log" 2>&1 || {
+		tail -n 40 "$log" >&2
+		die "lkvm does not build for $1; see above and $log"
+	}
+	[ -x "$LKVM" ] || die "the build for $1 made no $LKVM"
 }
