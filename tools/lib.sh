@@ -5,12 +5,14 @@
 #
 #   say TEXT...                     one progress line on stderr
 #   die SENTENCE                    one sentence with the cure on stderr, exit status 1
+#   must COMMAND...                 run COMMAND; die when it fails
 #   have COMMAND                    is there such a command
 #   wait_all PID...                 wait for background jobs; fails when one of them failed
 #   with_lock NAME COMMAND...       run COMMAND while holding the lock NAME (waits, and says so)
 #   unless_stamped DEST KEY COMMAND...
 #                                   run COMMAND TMP to fill the new folder TMP, which then becomes DEST; skipped when DEST
-#                                   was made with the same KEY before. DEST belongs to this call alone.
+#                                   was made with the same KEY before. DEST belongs to this call alone. COMMAND reports
+#                                   failure by its status or by die; bash's -e does not hold inside it.
 #   host_tools PACKAGE...           the machine has these Debian packages, or gets them (root), or one sentence (not root)
 #   deb_unpack ARCH SUITE DEST PACKAGE...
 #                                   DEST holds exactly these packages' files
@@ -34,6 +36,7 @@ export DEBIAN_FRONTEND=noninteractive
 
 say() { printf '%s: %s\n' "$lkvm_tool" "$*" >&2; }
 die() { printf '%s: %s\n' "$lkvm_tool" "$*" >&2; exit 1; }
+must() { "$@" || die "this failed, see above: $*"; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
 wait_all() {
@@ -65,16 +68,16 @@ _make_stamped() {
 	local dest=$1 key=$2 tmp
 	shift 2
 	_stamped "$dest" "$key" && return 0
-	mkdir -p "$(dirname "$dest")"
-	tmp=$(mktemp -d "$dest.new.XXXXXX")
+	must mkdir -p "$(dirname "$dest")"
+	tmp=$(mktemp -d "$dest.new.XXXXXX") || die "no folder can be made beside $dest; is the disk full?"
 	chmod 755 "$tmp"
-	if ! ( set -e; "$@" "$tmp" ); then
+	if ! ( "$@" "$tmp" ); then
 		rm -rf "$tmp"
 		return 1
 	fi
-	printf '%s\n' "$key" >"$tmp/.stamp"
-	[ -e "$dest" ] && mv "$dest" "$tmp.old"
-	mv "$tmp" "$dest"
+	must printf '%s\n' "$key" >"$tmp/.stamp"
+	[ ! -e "$dest" ] || must mv "$dest" "$tmp.old"
+	must mv "$tmp" "$dest"
 	rm -rf "$tmp.old"
 }
 
