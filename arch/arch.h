@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What differs between architectures, as one const table each. src/vm assembles the machine in an order one can read (see src/vm/assemble.c):
+ * prepare, vCPUs, irqchip, devices, load, run. All architectures compile on every host; the running program uses the one of its host.
+ */
+#ifndef LKVM_ARCH_ARCH_H
+#define LKVM_ARCH_ARCH_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/option.h"
+#include "bus.h"
+#include "coalesce.h"
+#include "dt.h"
+#include "hv/hv.h"
+#include "irq.h"
+#include "loop/loop.h"
+#include "memory.h"
+
+#define MACHINE_MAX_VCPUS 512
+
+/* What the guest is started with; strings belong to the configuration. */
+struct machine_boot {
+	const char *kernel;   /* path */
+	const char *initrd;   /* path, or NULL */
+	const char *cmdline;  /* complete kernel command line */
+	const char *dump_dtb; /* path to write the tree to, or NULL */
+};
+
+struct machine_vcpu {
+	struct hv_vcpu *hv; /* NULL until created */
+	struct bus_reader reader;
+	void *arch; /* the architecture's own, freed by vcpu_destroy */
+};
+
+/* A device that stands in the device tree; filled by src/vm, read by the architecture's load. */
+struct machine_node {
+	void (*write)(void *ctx, struct dt *dt);
+	void *ctx;
+};
+
+struct arch_ops;
+
+struct machine {
+	const struct arch_ops *arch;
+	void *arch_config; /* the architecture's options, arch->config_size bytes */
+	void *arch_state;  /* the architecture's own */
+	struct hv *hv;
+	struct memory *memory;
+	struct bus *bus;
+	struct loop *loop;
+	struct coalescer *coalescer; /* or NULL */
+	const struct log *log;
+	uint64_t ram_size; /* bytes */
+	struct memory_backing backing;
+	unsigned int n_vcpus;
+	struct machine_vcpu *vcpu; /* n_vcpus */
+	struct machine_boot boot;
+	struct machine_node node[64];
+	unsigned int n_nodes;
+	const char *stdout_path; /* for /chosen, e.g. "/uart@10000000", or NULL */
+	unsigned int next_slot;	 /* next free memory slot number */
+	/* Bytes the guest prints through firmware (SBI console) and reads from it. Set by src/vm; thread-safe. */
+	void (*console_put)(void *ctx, const void *data, size_t len);
+	size_t (*console_get)(void *ctx, void *buf, size_t len);
+	void *console_ctx;
+};
+
+/* What the machine wants after an exit. */
+enum arch_verdict {
+	ARCH_CONTINUE,
+	ARCH_POWEROFF, /* orderly */
+	ARCH_REBOOT,
+	ARCH_PANIC,   /* the guest says that it has crashed */
+	ARCH_SUSPEND, /* the guest sleeps until resumed */
+	ARCH_ERROR,   /* err says why; the VM stops */
+};
+
+/* Where the devices go; virtio-mmio device i is at virtio_base + i * virtio_step. */
+struct arch_map {
+	uint64_t ram_base;
+	uint64_t uart_base, uart_step, uart_alias; /* alias: a second address of the first UART, 0: none */
+	uint64_t rtc_base, poweroff_base, pvpanic_base;
+	uint64_t virtio_base, virtio_step;
+	unsigned int n_virtio;
+};
+
+/* A register by name, for `lkvm regs` and state dumps. */
+struct arch_reg {
+	char name[48];	   /* "core.pc", "csr.sstatus", "isa.zbb", or "0x8030..." when the table does not know it */
+	uint64_t id;	   /* ONE_REG id */
+	unsigned int size; /* bytes, 1 to 256 */
+	uint8_t value[256]; /* host byte order */
+	bool readable;
+};
+
+struct arch_ops {
+	const char *name; /* "riscv64" */
+	const struct arch_map *map;
+	const struct option *options; /* rows over arch_config */
+	unsigned int n_options;
+	size_t config_size;
+
+	/* Chooses the irqchip, adds RAM to memory and hv, checks limits (number of vCPUs, RAM size). */
+	int (*prepare)(struct machine *m, struct err *e);
+	/* Creates vCPU i (m->vcpu[i].hv) and applies the options that must come before its first run. */
+	int (*create_vcpu)(struct machine *m, unsigned int i, struct err *e);
+	/* After all vCPUs: creates the interrupt controller, in the kernel or on the bus. */
+	int (*create_irqchip)(struct machine *m, struct err *e);
+	/* Gives out the next free interrupt source. */
+	int (*alloc_irq)(struct machine *m, enum irq_trigger preferred, struct irq_line *ret, struct err *e);
+	/* Loads kernel, initrd and device tree; sets vCPU registers. Also called to start again after a reset. */
+	int (*load)(struct machine *m, struct err *e);
+	/* Everything but HV_EXIT_INTR and HV_EXIT_MMIO that hits a device. */
+	enum arch_verdict (*handle_exit)(struct machine *m, unsigned int i, struct hv_exit *exit, struct err *e);
+	/* All registers of vCPU i, by name; returns their number, fn gets each. The vCPU must not be running. */
+	int (*for_each_reg)(struct machine *m, unsigned int i, void (*fn)(void *ctx, const struct arch_reg *reg),
+			    void *ctx);
+	/* The main registers in a few lines of text, for debug dumps and fatal exits. */
+	void (*dump_vcpu)(struct machine *m, unsigned int i, char *buf, size_t len);
+	/* One line each for `lkvm doctor`: what this host can do; `cure` NULL when present. */
+	void (*doctor)(struct hv *hv, struct hv_vcpu *vcpu, void (*fn)(void *ctx, const char *what, bool present, const char *cure),
+		       void *ctx);
+	void (*vcpu_destroy)(struct machine *m, unsigned int i); /* frees m->vcpu[i].arch; NULL-safe */
+	void (*destroy)(struct machine *m);			 /* frees arch_state; half-built is fine */
+};
+
+extern const struct arch_ops arch_riscv64;
+
+/* The host's own architecture, or NULL where no guest can run (a developer's machine). */
+const struct arch_ops *arch_host(void);
+
+#endif

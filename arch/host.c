@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+#include "arch/arch.h"
+
+const struct arch_ops *arch_host(void)
+{
+#if defined(__riscv) && __riscv_xlen == 64
+	return &arch_riscv64;
+#else
+	return NULL;
+#endif
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+/* Network links: where a NIC's frames go. A link has one or more queue pairs; each is a descriptor of a tap. */
+#ifndef LKVM_BACKEND_LINK_H
+#define LKVM_BACKEND_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/err.h"
+#include "base/util.h"
+
+struct link;
+
+struct link_config {
+	const char *tapif;  /* an existing tap interface, or NULL: one is made (needs CAP_NET_ADMIN) and vanishes with the VM */
+	int fd;		    /* an open tap descriptor (taken over), or -1 */
+	unsigned int pairs; /* queue pairs, 1 to 16 */
+	const char *host_ip; /* address for a tap made here ("192.168.33.1", /24), or NULL */
+	const char *script, *downscript; /* run with the interface's name as argument, or NULL */
+};
+
+/* What the peer can take: checksum offload and segmentation, as virtio-net feature semantics. */
+struct link_info {
+	unsigned int pairs;
+	bool vnet_hdr; /* frames carry struct virtio_net_hdr_v1 (12 bytes, little-endian) */
+	bool offloads; /* TUNSETOFFLOAD works: checksum, TSO4, TSO6, ECN */
+	char ifname[16];
+};
+
+int link_open(const struct link_config *config, struct link **ret, struct err *e);
+void link_close(struct link *link);
+DEFINE_CLEANUP(link, link_close)
+
+const struct link_info *link_info(const struct link *link);
+int link_fd(const struct link *link, unsigned int pair); /* to wait for; non-blocking */
+/* Tells the peer which offloads the guest's driver accepts on receive (TUN_F_* bits). 0 or -errno. */
+int link_set_offloads(struct link *link, unsigned int tun_flags);
+/* One frame with its 12-byte header in front. Bytes moved, -EAGAIN when it would block, or -errno. */
+int64_t link_send(struct link *link, unsigned int pair, const struct iovec *iov, unsigned int n);
+int64_t link_receive(struct link *link, unsigned int pair, const struct iovec *iov, unsigned int n);
+
+#endif

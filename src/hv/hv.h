@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What a hypervisor does for us. Two backends implement it: KVM (kvm.c), and the scripted one (scripted.c) that plays
+ * exits, records calls and can fail the Nth. Register ids, device types, attribute groups and capability numbers are those of the
+ * kernel's <linux/kvm.h>; struct kvm_run is seen by the KVM backend alone.
+ */
+#ifndef LKVM_HV_HV_H
+#define LKVM_HV_HV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/util.h"
+
+struct hv;	/* one VM */
+struct hv_vcpu; /* one vCPU of it */
+
+enum hv_exit_kind {
+	HV_EXIT_INTR,	      /* kicked, or a signal: look whether there is something to do */
+	HV_EXIT_MMIO,	      /* .mmio */
+	HV_EXIT_SYSTEM_EVENT, /* .system_event: KVM_SYSTEM_EVENT_* with data */
+	HV_EXIT_SHUTDOWN,
+	HV_EXIT_DEBUG,
+	HV_EXIT_FAIL_ENTRY,	/* .fail_entry */
+	HV_EXIT_INTERNAL_ERROR, /* .internal */
+	HV_EXIT_MEMORY_FAULT,	/* .memory_fault */
+	HV_EXIT_RISCV_SBI,	/* .sbi */
+	HV_EXIT_RISCV_CSR,	/* .csr */
+	HV_EXIT_ARM_NISV,	/* .memory_fault.gpa and .nisv_syndrome */
+	HV_EXIT_UNKNOWN,	/* .unknown_reason */
+};
+
+/* What ended one run. Pointers lead into the vCPU's own record: answers written there reach the guest at the next run. */
+struct hv_exit {
+	enum hv_exit_kind kind;
+	unsigned int unknown_reason; /* the kernel's number, always set */
+	union {
+		struct {
+			uint64_t gpa;
+			uint8_t *data; /* len bytes; for a read (zeroed before), fill them in */
+			uint8_t len;   /* 1 to 8 */
+			bool is_write;
+		} mmio;
+		struct {
+			uint32_t type;
+			uint32_t ndata;
+			uint64_t data[16];
+		} system_event;
+		struct {
+			uint64_t reason;
+			uint32_t cpu;
+		} fail_entry;
+		struct {
+			uint32_t suberror;
+			uint32_t ndata;
+			uint64_t data[16];
+		} internal;
+		struct {
+			uint64_t flags, gpa, size;
+			uint64_t nisv_syndrome;
+		} memory_fault;
+		struct {
+			unsigned long extension, function;
+			unsigned long args[6];
+			unsigned long *ret; /* ret[0] error, ret[1] value */
+		} sbi;
+		struct {
+			unsigned long number, new_value, write_mask;
+			unsigned long *ret_value;
+		} csr;
+	};
+};
+
+/* A doorbell: a write of `len` bytes (0: any) at gpa, equal to `data` if match, signals fd instead of leaving the kernel. */
+struct hv_ioeventfd {
+	uint64_t gpa;
+	uint64_t data;
+	uint32_t len;
+	bool match;
+	int fd;
+};
+
+/* One queued write of the coalesced-MMIO ring. */
+struct hv_coalesced {
+	uint64_t gpa;
+	uint32_t len;
+	uint8_t data[8];
+};
+
+/* One row of the interrupt routing table: a wired pin or a message. */
+struct hv_route {
+	uint32_t gsi;
+	bool is_msi;
+	uint32_t pin; /* wired */
+	uint64_t msi_address;
+	uint32_t msi_data, msi_devid;
+	bool msi_has_devid;
+};
+
+struct hv_ops {
+	const char *name;
+	void (*destroy)(struct hv *hv);
+	/* KVM_CHECK_EXTENSION: 0 when missing, never negative. Read once per number, then remembered. */
+	int (*capability)(struct hv *hv, unsigned int cap);
+	int (*enable_capability)(struct hv *hv, unsigned int cap, const uint64_t args[4]);
+	/* flags: KVM_MEM_*; size 0 removes the slot. */
+	int (*set_memory)(struct hv *hv, unsigned int slot, uint32_t flags, uint64_t gpa, uint64_t size, void *host);
+	int (*dirty_log)(struct hv *hv, unsigned int slot, uint64_t *bitmap);
+	/* An in-kernel device (KVM_CREATE_DEVICE); ret_fd is the caller's. */
+	int (*create_device)(struct hv *hv, uint32_t type, int *ret_fd);
+	int (*device_attr)(struct hv *hv, int fd, uint32_t group, uint64_t attr, void *value, bool set);
+	/* Interrupts of the in-kernel controller. */
+	int (*irq_line)(struct hv *hv, uint32_t irq, bool level);
+	int (*irqfd)(struct hv *hv, uint32_t gsi, int fd, bool assign);
+	int (*set_routes)(struct hv *hv, const struct hv_route *routes, unsigned int n);
+	int (*signal_msi)(struct hv *hv, const struct hv_route *msi);
+	int (*ioeventfd)(struct hv *hv, const struct hv_ioeventfd *io, bool assign);
+	/* Coalesced MMIO: writes in the zone wait in a ring. pop: 1 and the oldest, 0 when empty; callers serialise pops. */
+	int (*coalesce)(struct hv *hv, uint64_t gpa, uint32_t size, bool add);
+	int (*coalesced_pop)(struct hv *hv, struct hv_coalesced *ret);
+	int (*create_vcpu)(struct hv *hv, unsigned long id, struct hv_vcpu **ret);
+
+	void (*vcpu_destroy)(struct hv_vcpu *vcpu);
+	/* Runs the guest until something is for us; only from the vCPU's own thread. 0 with *ret filled, or -errno. */
+	int (*vcpu_run)(struct hv_vcpu *vcpu, struct hv_exit *ret);
+	/* Makes the current or the next vcpu_run return HV_EXIT_INTR; any thread; none is lost. */
+	void (*vcpu_kick)(struct hv_vcpu *vcpu);
+	/* Declares the calling thread to be the one that runs this vCPU from now on (before its first vcpu_run). */
+	int (*vcpu_bind)(struct hv_vcpu *vcpu);
+	/* ONE_REG; the number of bytes is in the id (KVM_REG_SIZE). -ENOENT: this host has no such register. */
+	int (*get_reg)(struct hv_vcpu *vcpu, uint64_t id, void *value);
+	int (*set_reg)(struct hv_vcpu *vcpu, uint64_t id, const void *value);
+	/* KVM_GET_REG_LIST: up to max ids; returns how many there are (may exceed max), -ENOTTY or -EINVAL on a host without it. */
+	int (*reg_list)(struct hv_vcpu *vcpu, uint64_t *ids, unsigned int max);
+	/* The vCPU's external interrupt input (KVM_INTERRUPT); any thread. */
+	int (*vcpu_interrupt)(struct hv_vcpu *vcpu, bool level);
+	int (*get_mp_state)(struct hv_vcpu *vcpu, uint32_t *ret_state);
+	int (*set_mp_state)(struct hv_vcpu *vcpu, uint32_t state);
+	/* A vCPU ioctl that no operation above covers (ARM_VCPU_INIT, ...), by the kernel's number. Result or -errno. */
+	int (*vcpu_ioctl)(struct hv_vcpu *vcpu, unsigned long request, void *arg);
+};
+
+/* Backends embed these first in their own structures. */
+struct hv {
+	const struct hv_ops *ops;
+};
+
+struct hv_vcpu {
+	struct hv *hv;
+	unsigned long id;
+};
+
+/*
+ * A VM from /dev/kvm (or `path`). Errors carry the sentence: no such device, no permission, API version, no memory.
+ * The VM and all vCPUs belong to the caller: vCPUs are destroyed before it.
+ */
+int hv_kvm_create(const char *path, struct hv **ret, struct err *e);
+
+static inline void hv_destroy(struct hv *hv)
+{
+	if (hv)
+		hv->ops->destroy(hv);
+}
+DEFINE_CLEANUP(hv, hv_destroy)
+
+static inline void hv_vcpu_destroy(struct hv_vcpu *vcpu)
+{
+	if (vcpu)
+		vcpu->hv->ops->vcpu_destroy(vcpu);
+}
+DEFINE_CLEANUP(hv_vcpu, hv_vcpu_destroy)
+
+static inline int hv_capability(struct hv *hv, unsigned int cap)
+{
+	return hv->ops->capability(hv, cap);
+}
+
+#endif

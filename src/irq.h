@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+/* Interrupt lines: a small value that a device keeps; who is behind it (PLIC, in-kernel AIA, GIC, a test) it does not know. */
+#ifndef LKVM_IRQ_H
+#define LKVM_IRQ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum irq_trigger { IRQ_LEVEL, IRQ_EDGE };
+
+/* set: level is idempotent, callable from any thread, never blocks on the guest. pulse: one edge; NULL for level-only controllers. */
+struct irq_ops {
+	void (*set)(void *ctx, unsigned int n, bool level);
+	void (*pulse)(void *ctx, unsigned int n);
+	/* Applies guest writes that KVM has queued (coalesced MMIO), so that state is current before a level is computed. May be NULL. */
+	void (*sync)(void *ctx);
+};
+
+struct irq_line {
+	const struct irq_ops *ops; /* NULL: not connected */
+	void *ctx;
+	unsigned int n; /* the controller's source number, as in the device tree */
+	enum irq_trigger trigger;
+};
+
+static inline void irq_set(const struct irq_line *line, bool level)
+{
+	if (line->ops)
+		line->ops->set(line->ctx, line->n, level);
+}
+
+static inline void irq_pulse(const struct irq_line *line)
+{
+	if (line->ops && line->ops->pulse)
+		line->ops->pulse(line->ctx, line->n);
+}
+
+static inline void irq_sync(const struct irq_line *line)
+{
+	if (line->ops && line->ops->sync)
+		line->ops->sync(line->ctx);
+}
+
+#endif

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The one device status machine (virtio 1.3, 2.1 to 2.6 and 3.1), shared by every transport and device. A device gives a const class
+ * and its own state; a transport gives const ops. The core alone owns negotiation, selectors, generation and the order of reset; a queue cannot
+ * change after activation (DRIVER_OK).
+ *
+ * Locking: one mutex a device. vCPU threads enter through the transport, the loop thread through doorbells and completions.
+ * Every class op except destroy is called with the lock held; completions take it themselves with virtio_lock().
+ */
+#ifndef LKVM_VIRTIO_DEVICE_H
+#define LKVM_VIRTIO_DEVICE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "loop/loop.h"
+#include "memory.h"
+#include "virtio/queue.h"
+
+#define VIRTIO_MAX_QUEUES 34 /* the largest device: 16 net queue pairs and a control queue */
+
+struct virtio_device;
+
+/* What a device needs of its VM; outlives the device. */
+struct virtio_env {
+	struct memory *memory;
+	struct loop *loop;
+	const struct log *log;
+};
+
+/* Features that the core and the queues serve for every device. */
+#define VIRTIO_CORE_FEATURES                                                                       \
+	(UINT64_C(1) << 32 /* VERSION_1 */ | UINT64_C(1) << 34 /* RING_PACKED */ |                 \
+	 UINT64_C(1) << 28 /* INDIRECT_DESC */ | UINT64_C(1) << 29 /* EVENT_IDX */)
+
+struct virtio_class {
+	const char *name;   /* "blk" */
+	uint32_t device_id; /* virtio 1.3, section 5 */
+	uint32_t state_version, state_size; /* of the plain state struct behind save and load */
+	/* Copies len bytes at offset of the configuration space; the core has checked that they lie in config_size. */
+	void (*config_read)(void *dev, uint32_t offset, void *buf, uint32_t len);
+	void (*config_write)(void *dev, uint32_t offset, const void *buf, uint32_t len); /* may be NULL */
+	/* DRIVER_OK: features and queues are final (vd->features, vd->queue[]). -errno makes the core set NEEDS_RESET. May be NULL. */
+	int (*activate)(void *dev);
+	/* The driver rang queue n: on the loop thread, device active, queue running. */
+	void (*kick)(void *dev, unsigned int n);
+	/* Let nothing touch guest memory when it returns: cancel or wait for what is in flight (virtio_wait_idle helps). May be NULL. */
+	void (*quiesce)(void *dev);
+	/* After quiesce, on device reset: back to the state after creation. May be NULL. */
+	void (*reset)(void *dev);
+	void (*save)(void *dev, void *state);
+	int (*load)(void *dev, const void *state); /* -errno when the state is not one */
+	void (*destroy)(void *dev); /* not locked; after quiesce */
+};
+
+/* A transport: how the driver is told. Called with the device's lock held. */
+struct virtio_transport_ops {
+	void (*notify_queue)(void *t, unsigned int n);	/* used buffers */
+	void (*notify_config)(void *t);			/* configuration changed, or NEEDS_RESET */
+	/* Something that registers show has changed (status, selectors, config, generation): refresh mirrors. May be NULL. */
+	void (*changed)(void *t);
+	/* Connects or disconnects an eventfd to the driver's doorbell of queue n; -errno: the transport traps it and calls virtio_ring(). */
+	int (*doorbell)(void *t, unsigned int n, int fd, bool connect);
+};
+
+/* Plain state that the guest can see; saved and loaded by copy. */
+struct virtio_state {
+	uint64_t driver_features;
+	uint32_t device_features_sel, driver_features_sel, queue_sel;
+	uint32_t config_generation;
+	uint8_t status;
+};
+
+struct virtio_queue_slot {
+	struct queue q;
+	uint16_t max_num;
+	int doorbell_fd; /* -1 until activated */
+	struct loop_source *doorbell;
+	struct virtio_device *vd;
+};
+
+struct virtio_device {
+	const struct virtio_class *class;
+	void *dev; /* the device's own structure */
+	const struct virtio_env *env;
+	const struct virtio_transport_ops *transport;
+	void *transport_ctx;
+	pthread_mutex_t lock;
+	pthread_cond_t idle; /* in_flight became 0 */
+	unsigned int in_flight;
+	uint64_t offered;  /* features the device offers, core's included */
+	uint64_t features; /* negotiated, valid from FEATURES_OK on */
+	uint32_t config_size;
+	struct virtio_state s;
+	bool active, paused;
+	atomic_bool said_broken;
+	unsigned int n_queues;
+	struct virtio_queue_slot queue[]; /* n_queues */
+};
+
+/*
+ * Makes the core for a device. `offered` are the device's own feature bits; VIRTIO_CORE_FEATURES are added. queue_sizes: the maximum for each queue (1 to QUEUE_MAX_SIZE).
+ * The core owns dev from success on and destroys it through the class.
+ */
+int virtio_create(const struct virtio_class *class, void *dev, const struct virtio_env *env, uint64_t offered,
+		  uint32_t config_size, const uint16_t *queue_sizes, unsigned int n_queues,
+		  struct virtio_device **ret);
+/* Quiesces, disconnects and destroys. The loop must be stopped or the caller be on it. NULL is fine. */
+void virtio_destroy(struct virtio_device *vd);
+DEFINE_CLEANUP(virtio_device, virtio_destroy)
+
+static inline void virtio_lock(struct virtio_device *vd)
+{
+	pthread_mutex_lock(&vd->lock);
+}
+
+static inline void virtio_unlock(struct virtio_device *vd)
+{
+	pthread_mutex_unlock(&vd->lock);
+}
+
+/* --- for transports (lock held unless said otherwise) --- */
+void virtio_connect(struct virtio_device *vd, const struct virtio_transport_ops *ops, void *ctx);
+uint32_t virtio_device_features(const struct virtio_device *vd);	  /* the selected word; 0 beyond 63 */
+void virtio_set_driver_features(struct virtio_device *vd, uint32_t word); /* the selected word; only before FEATURES_OK */
+/* 3.1.1: FEATURES_OK refused for bits not offered or without VERSION_1; DRIVER_OK activates; bits are never cleared but by writing 0, which resets. */
+void virtio_set_status(struct virtio_device *vd, uint8_t status);
+/* The selected queue, or NULL when there is none. */
+struct virtio_queue_slot *virtio_selected_queue(struct virtio_device *vd);
+/* Changes to a queue are taken only from FEATURES_OK to DRIVER_OK and while it is not ready; otherwise ignored. */
+void virtio_queue_set_num(struct virtio_device *vd, uint32_t num);
+enum virtio_area { VIRTIO_AREA_DESC, VIRTIO_AREA_DRIVER, VIRTIO_AREA_DEVICE };
+void virtio_queue_set_address(struct virtio_device *vd, enum virtio_area area, bool high, uint32_t word);
+void virtio_queue_set_ready(struct virtio_device *vd, uint32_t ready);
+/* The driver rang queue n (any number); thread-safe, lock not needed. */
+void virtio_ring(struct virtio_device *vd, uint32_t n);
+/* Out-of-range parts read as 0 and swallow writes. */
+void virtio_config_read(struct virtio_device *vd, uint64_t offset, void *buf, unsigned int len);
+void virtio_config_write(struct virtio_device *vd, uint64_t offset, const void *buf, unsigned int len);
+
+/* --- for devices (lock held) --- */
+static inline bool virtio_has(const struct virtio_device *vd, unsigned int bit)
+{
+	return vd->features >> bit & 1;
+}
+/* NULL when the queue is not running. */
+struct queue *virtio_queue(struct virtio_device *vd, unsigned int n);
+/* After pushes: interrupts the driver if it wants to be. */
+void virtio_signal(struct virtio_device *vd, unsigned int n);
+/* The device's configuration space changed: new generation, interrupt. */
+void virtio_config_changed(struct virtio_device *vd);
+/* The guest broke the protocol on queue n: NEEDS_RESET, said once in the log, nothing is processed until reset. */
+void virtio_broken(struct virtio_device *vd, const char *why);
+/* Requests that outlive kick(): count them; quiesce waits with virtio_wait_idle (releases the lock while waiting; the loop keeps turning). */
+void virtio_get(struct virtio_device *vd);
+void virtio_put(struct virtio_device *vd);
+void virtio_wait_idle(struct virtio_device *vd);
+/* Asks for kick(n) from the loop soon (to go on after a bounded batch, or when input came). Any thread. */
+void virtio_kick_later(struct virtio_device *vd, unsigned int n);
+
+/* --- for the VM --- */
+/* Stops and restarts processing around pause, save and load; doorbells rung meanwhile are kept. */
+void virtio_pause(struct virtio_device *vd);
+void virtio_resume(struct virtio_device *vd);
+/* A serial picture of virtio_state, each queue_state, and the device's own state. size query with buf NULL. -errno. */
+int64_t virtio_save(struct virtio_device *vd, void *buf, size_t len);
+int virtio_load(struct virtio_device *vd, const void *buf, size_t len, struct err *e);
+
+#endif
