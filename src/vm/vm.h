@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+/* A virtual machine: what src/vm's files share. The order of assembly is in assemble.c, of life and death in life.c. */
+#ifndef LKVM_VM_VM_H
+#define LKVM_VM_VM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <lkvm/lkvm.h>
+
+#include "arch/arch.h"
+#include "backend/stream.h"
+#include "base/log.h"
+#include "vm/config.h"
+#include "virtio/device.h"
+#include "virtio/transport/mmio.h"
+
+#define VM_MAX_DEVICES 64
+
+enum vm_state { VM_CREATED, VM_RUNNING, VM_ENDED };
+
+/* Counters a vCPU thread keeps; read by `stat` while it runs. */
+struct vm_vcpu_stat {
+	atomic_ulong exits, mmio_reads, mmio_writes, unclaimed, interrupted, other;
+};
+
+struct vm_vcpu {
+	struct lkvm_vm *vm;
+	unsigned int index;
+	unsigned long thread;
+	bool started;
+	struct vm_vcpu_stat stat;
+};
+
+/* A virtio device and its place. */
+struct vm_virtio {
+	struct virtio_device *vd;
+	struct virtio_mmio *mmio;
+	char name[16]; /* "blk0" */
+};
+
+/* A platform device: destroyed in reverse order of creation. */
+struct vm_device {
+	void (*destroy)(void *dev);
+	void *dev;
+};
+
+/* Waits until no vCPU runs; see vm_hold. */
+struct vm_waiter {
+	void (*fn)(void *ctx);
+	void *ctx;
+	struct vm_waiter *next;
+};
+
+struct lkvm_vm {
+	struct lkvm_config *config;
+	struct lkvm_callbacks callbacks;
+	struct log log;
+	struct machine machine;
+	struct virtio_env env;
+	struct stream *stream[CONFIG_CONSOLES];
+	struct vm_virtio virtio[VM_MAX_DEVICES];
+	unsigned int n_virtio;
+	struct vm_device device[VM_MAX_DEVICES];
+	unsigned int n_devices;
+	struct virtio_device *balloon; /* one of virtio[], or NULL */
+	struct uart8250 *uart[CONFIG_CONSOLES];
+	char *cmdline;
+	struct control *control; /* the runtime socket, NULL without a name */
+
+	struct vm_vcpu *vcpu;
+	unsigned long loop_thread;
+	bool loop_started;
+
+	pthread_mutex_t lock; /* for what follows */
+	pthread_cond_t changed;
+	enum vm_state state;
+	unsigned int holds;	/* vCPUs run only while this is 0 */
+	unsigned int n_running; /* vCPU threads not parked and not gone */
+	bool user_paused;	/* one of the holds is the user's */
+	bool suspended;		/* one of the holds is the guest's own suspend */
+	bool joined;
+	struct vm_waiter *waiters;
+	struct lkvm_end end;
+	bool has_end;
+	atomic_bool attention; /* vCPU threads look at the fields above after an interrupted run */
+};
+
+/* assemble.c */
+int vm_assemble(struct lkvm_vm *vm, struct hv *hv, struct err *e); /* hv is taken over, also on failure */
+void vm_disassemble(struct lkvm_vm *vm);
+
+/* vcpu.c: body of a vCPU thread */
+void *vm_vcpu_main(void *vcpu);
+
+/* life.c */
+/* The VM ends for this reason unless it has already ended; any thread. e only with LKVM_END_ERROR. */
+void vm_end(struct lkvm_vm *vm, enum lkvm_end_reason reason, const struct err *e);
+/*
+ * Stops all vCPUs for a while: fn(ctx) is called on the loop thread once none runs. Each vm_hold needs one vm_release. `w` is the caller's until fn is called. Never
+ * blocks (a vCPU may itself wait for the loop). -ESRCH when the VM has ended.
+ */
+int vm_hold(struct lkvm_vm *vm, struct vm_waiter *w);
+void vm_release(struct lkvm_vm *vm);
+/* A parked vCPU waits here; false: the VM has ended. */
+bool vm_gate(struct lkvm_vm *vm, struct vm_vcpu *v);
+void vm_event(struct lkvm_vm *vm, enum lkvm_event_type type);
+/* Like lkvm_create with a hypervisor given (tests). */
+int vm_create_on(const struct lkvm_config *config, const struct lkvm_callbacks *callbacks, struct hv *hv,
+		 struct lkvm_vm **ret, struct err *e);
+
+/* control.c: the methods and the runtime socket */
+int control_open(struct lkvm_vm *vm, const char *name, struct control **ret, struct err *e);
+void control_close(struct control *c);
+/* Runs a method: reply is malloc'ed JSON. On any thread but the loop's. */
+int control_call(struct lkvm_vm *vm, const char *method, const char *params, char **ret_reply, struct err *e);
+
+static inline void vm_error_copy(struct lkvm_error *to, const struct err *from)
+{
+	if (!to || to->code)
+		return;
+	to->code = from->code;
+	memcpy(to->message, from->text, sizeof(to->message));
+	to->message[sizeof(to->message) - 1] = 0;
+}
+
+#endif
