@@ -90,9 +90,10 @@ unless_stamped() {
 # --- the machine's own packages -----------------------------------------------------------------------------------------
 
 _missing_packages() {
-	local p
+	local p installed
+	installed=" $(dpkg-query -W -f '${db:Status-Status}:${Package} ' "$@" 2>/dev/null || true)"
 	for p in "$@"; do
-		[ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || printf '%s ' "$p"
+		[[ $installed == *" installed:$p "* ]] || printf '%s ' "$p"
 	done
 }
 
@@ -102,8 +103,8 @@ _install_packages() {
 	[ -n "$missing" ] || return 0
 	say "installing ${missing% }"
 	# shellcheck disable=SC2086
-	if ! apt-get install -y --no-install-recommends $missing >"$log" 2>&1 </dev/null; then
-		{ apt-get update && apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1 </dev/null || {
+	if ! apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing >"$log" 2>&1 </dev/null; then
+		{ apt-get update && apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing; } >"$log" 2>&1 </dev/null || {
 			tail -n 15 "$log" >&2
 			die "apt-get could not install ${missing% }; see above and $log"
 		}
