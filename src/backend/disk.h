@@ -12,6 +12,7 @@
 #include "loop/loop.h"
 
 struct disk;
+struct disk_request;
 
 struct disk_config {
 	const char *path;
@@ -20,7 +21,7 @@ struct disk_config {
 };
 
 struct disk_info {
-	uint64_t size;	     /* bytes; whole 512-byte sectors are offered */
+	uint64_t size;	     /* bytes, rounded up to whole 512-byte sectors */
 	uint32_t block_size; /* logical block size in bytes: 512, or the device's own */
 	bool readonly;
 	bool can_discard, can_write_zeroes;
@@ -36,15 +37,34 @@ struct disk_request {
 	const struct iovec *iov;
 	unsigned int n_iov;
 	void (*done)(struct disk_request *r, int64_t result);
-	struct loop_io io; /* the backend's own from here on */
+	/* The backend's own from here on. */
+	struct loop_io io;
+	struct disk *disk;
 	void *bounce;
-	int64_t total;
-	unsigned int state;
+	struct iovec part;
+	uint64_t total;
+	int64_t result;
+	uint8_t state, stage;
+};
+
+/*
+ * What stands behind a disk. The raw backend is disk_open's; another one (a format, a test's failing disk) embeds struct disk
+ * and gives its own. submit: as disk_submit. close frees the structure.
+ */
+struct disk_ops {
+	void (*submit)(struct disk *disk, struct disk_request *r);
+	void (*close)(struct disk *disk);
+};
+
+struct disk {
+	const struct disk_ops *ops;
+	struct disk_info info;
 };
 
 /*
  * Opens and locks the image (a read-write image excludes every other user, read-only ones share; OFD locks, released with the disk however
- * the process ends). Errors, each with a sentence and a cure: no such file, no permission, not a file or block device, in use, an image in another
+ * the process ends; a block device opened for writing is claimed with O_EXCL as well, which refuses a mounted one. A file system without
+ * locks is taken without). Errors, each with a sentence and a cure: no such file, no permission, not a file or block device, in use, an image in another
  * format than raw (qcow2, VMDK, VHDX... are refused, never treated as raw), empty.
  */
 int disk_open(struct loop *loop, const struct disk_config *config, struct disk **ret, struct err *e);
@@ -53,7 +73,10 @@ DEFINE_CLEANUP(disk, disk_close)
 
 const struct disk_info *disk_info(const struct disk *disk);
 
-/* Starts r; done() may run before this returns. Loop thread only. Short transfers are continued; O_DIRECT alignment is bounced. */
+/*
+ * Starts r; done() may run before this returns. Loop thread only. Short transfers are continued, reads behind the end of an odd-sized file
+ * give zeroes; O_DIRECT alignment is bounced. A discard that the host cannot do succeeds without effect; zeroes are written where nothing quicker works.
+ */
 void disk_submit(struct disk *disk, struct disk_request *r);
 
 #endif
