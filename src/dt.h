@@ -20,6 +20,7 @@ struct dt {
 	void *blob; /* the tree being written; dt_finish hands it over */
 	size_t size;
 	int error; /* libfdt's, sticks */
+	unsigned int depth; /* nodes that are open */
 	struct dt_irq irq;
 };
 

@@ -22,7 +22,10 @@ struct memory_region {
 	uint64_t gpa;  /* guest physical address, page-aligned */
 	uint64_t size; /* bytes, page-aligned */
 	char *host;
-	uint64_t *dirty; /* one bit a page while tracking, else NULL */
+	uint64_t *dirty; /* one bit a page of the host while tracking, else NULL */
+	uint64_t host_page; /* bytes of a page of its backing: the grain of memory_discard */
+	void *map;	    /* the whole mapping; host lies in it so that huge pages fit */
+	uint64_t map_size;
 };
 
 struct memory {
