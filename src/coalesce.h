@@ -9,6 +9,9 @@
 #ifndef LKVM_COALESCE_H
 #define LKVM_COALESCE_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/err.h"
 #include "base/util.h"
 #include "hv/hv.h"
@@ -31,7 +34,13 @@ void coalescer_remove(struct coalescer *c, uint64_t gpa);
 /* Applies what is queued; c may be NULL. Any thread; cheap when the ring is empty. */
 void coalescer_drain(struct coalescer *c);
 
-/* Something is in service whose end may be a queued write: drain soon even if no vCPU exits. c may be NULL. Costs a load when the watch is on already. */
+/*
+ * Something is in service whose end may be a queued write: drain soon even if no vCPU exits. c may be NULL, any thread, handlers too. Costs a load
+ * when the watch is on already. The watch goes on while `busy` (coalescer_set_busy) says that something is still in service; without
+ * busy, until a queued write has been applied.
+ */
 void coalescer_watch(struct coalescer *c);
+/* Called on the loop thread, without locks held; for one owner (the interrupt controller). fn NULL takes it away. c may be NULL. */
+void coalescer_set_busy(struct coalescer *c, bool (*fn)(void *ctx), void *ctx);
 
 #endif

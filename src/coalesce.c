@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+#include "coalesce.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A guest that never ends what it has in service shall not cost a wake-up each millisecond for ever. */
+#define FRUITLESS_MAX 256
+#define SLOW_WATCH_NS (16 * COALESCER_WATCH_NS)
+
+struct zone {
+	uint64_t gpa;
+	uint32_t size;
+	coalescer_fn fn;
+	void *ctx;
+};
+
+struct coalescer {
+	struct hv *hv;
+	struct loop_source *timer;
+	atomic_bool watching;
+	atomic_ulong applied; /* queued writes so far */
+	unsigned long seen;   /* of them, at the timer's last look; loop thread */
+	unsigned int fruitless;
+	pthread_mutex_t busy_lock;
+	bool (*busy)(void *ctx);
+	void *busy_ctx;
+	pthread_mutex_t lock; /* the ring's reading end and everything below */
+	struct zone *zone;    /* sorted by gpa, disjoint */
+	unsigned int n_zones, room;
+};
+
+static void on_timer(void *ctx, uint32_t events)
+{
+	struct coalescer *c = ctx;
+	unsigned long applied;
+	bool busy;
+
+	/*
+	 * Cleared before the drain: what is put in service from here on arms the timer itself. Pairs with the exchange in
+	 * coalescer_watch.
+	 */
+	atomic_store(&c->watching, false);
+	coalescer_drain(c);
+	applied = atomic_load(&c->applied);
+	pthread_mutex_lock(&c->busy_lock);
+	busy = c->busy ? c->busy(c->busy_ctx) : applied == c->seen;
+	pthread_mutex_unlock(&c->busy_lock);
+	c->fruitless = applied == c->seen ? MIN(c->fruitless + 1, FRUITLESS_MAX) : 0;
+	c->seen = applied;
+	if (!busy)
+		c->fruitless = 0;
+	else if (!atomic_exchange(&c->watching, true))
+		loop_arm(c->timer,
+			 c->fruitless == FRUITLESS_MAX ? SLOW_WATCH_NS : COALESCER_WATCH_NS);
+}
+
+int coalescer_create(struct hv *hv, struct loop *loop, struct coalescer **ret)
+{
+	struct coalescer *c;
+	int code;
+
+	if (hv_capability(hv, KVM_CAP_COALESCED_MMIO) <= 0)
+		return -EOPNOTSUPP;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	c->hv = hv;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_mutex_init(&c->busy_lock, NULL);
+	code = loop_add_timer(loop, on_timer, c, &c->timer);
+	if (code < 0) {
+		coalescer_destroy(c);
+		return code;
+	}
+	*ret = c;
+	return 0;
+}
+
+void coalescer_destroy(struct coalescer *c)
+{
+	if (!c)
+		return;
+	loop_remove(c->timer);
+	for (unsigned int i = 0; i < c->n_zones; i++)
+		c->hv->ops->coalesce(c->hv, c->zone[i].gpa, c->zone[i].size, false);
+	free(c->zone);
+	pthread_mutex_destroy(&c->lock);
+	pthread_mutex_destroy(&c->busy_lock);
+	free(c);
+}
+
+/* The first zone that ends behind gpa. */
+static unsigned int zone_at(const struct coalescer *c, uint64_t gpa)
+{
+	unsigned int low = 0, high = c->n_zones;
+
+	while (low < high) {
+		unsigned int mid = low + (high - low) / 2;
+
+		if (c->zone[mid].gpa + (c->zone[mid].size - 1) < gpa)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static void drain(struct coalescer *c)
+{
+	struct hv_coalesced w;
+
+	while (c->hv->ops->coalesced_pop(c->hv, &w) > 0) {
+		unsigned int i = zone_at(c, w.gpa);
+
+		atomic_fetch_add_explicit(&c->applied, 1, memory_order_relaxed);
+		if (i < c->n_zones && w.gpa >= c->zone[i].gpa && w.len <= sizeof(w.data))
+			c->zone[i].fn(c->zone[i].ctx, w.gpa, w.data, w.len);
+	}
+}
+
+void coalescer_drain(struct coalescer *c)
+{
+	if (!c)
+		return;
+	/*
+	 * Locked even when the ring is empty: another thread may have taken a write out and not applied it yet, and who drains relies
+	 * on all earlier writes having been applied.
+	 */
+	pthread_mutex_lock(&c->lock);
+	drain(c);
+	pthread_mutex_unlock(&c->lock);
+}
+
+int coalescer_add(struct coalescer *c, uint64_t gpa, uint32_t size, coalescer_fn fn, void *ctx)
+{
+	struct zone *zones;
+	unsigned int at;
+	int code;
+
+	if (size < 1 || size > 8 || gpa + (size - 1) < gpa)
+		return -EINVAL;
+	pthread_mutex_lock(&c->lock);
+	at = zone_at(c, gpa);
+	if (at < c->n_zones && c->zone[at].gpa <= gpa + (size - 1)) {
+		code = -EEXIST;
+		goto out;
+	}
+	if (c->n_zones == c->room) {
+		zones = realloc(c->zone, (c->room + 16) * sizeof(*zones));
+		if (!zones) {
+			code = -ENOMEM;
+			goto out;
+		}
+		c->zone = zones;
+		c->room += 16;
+	}
+	code = c->hv->ops->coalesce(c->hv, gpa, size, true);
+	if (code < 0)
+		goto out;
+	memmove(&c->zone[at + 1], &c->zone[at], (c->n_zones - at) * sizeof(c->zone[0]));
+	c->zone[at] = (struct zone){gpa, size, fn, ctx};
+	c->n_zones++;
+	code = 0;
+out:
+	pthread_mutex_unlock(&c->lock);
+	return code;
+}
+
+void coalescer_remove(struct coalescer *c, uint64_t gpa)
+{
+	unsigned int at;
+
+	if (!c)
+		return;
+	pthread_mutex_lock(&c->lock);
+	at = zone_at(c, gpa);
+	if (at < c->n_zones && c->zone[at].gpa == gpa) {
+		c->hv->ops->coalesce(c->hv, gpa, c->zone[at].size, false);
+		drain(c);
+		memmove(&c->zone[at], &c->zone[at + 1],
+			(c->n_zones - at - 1) * sizeof(c->zone[0]));
+		c->n_zones--;
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+void coalescer_watch(struct coalescer *c)
+{
+	if (!c || atomic_load(&c->watching))
+		return;
+	if (!atomic_exchange(&c->watching, true))
+		loop_arm(c->timer, COALESCER_WATCH_NS);
+}
+
+void coalescer_set_busy(struct coalescer *c, bool (*fn)(void *ctx), void *ctx)
+{
+	if (!c)
+		return;
+	pthread_mutex_lock(&c->busy_lock);
+	c->busy = fn;
+	c->busy_ctx = ctx;
+	pthread_mutex_unlock(&c->busy_lock);
+}
