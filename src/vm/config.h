@@ -58,4 +58,14 @@ void config_disk_clear(struct config_disk *d);
 void config_network_clear(struct config_network *n);
 void config_share_clear(struct config_share *s);
 
+/* What the API's callers see of an error; the first one stays. `to` may be NULL. */
+static inline void vm_error_copy(struct lkvm_error *to, const struct err *from)
+{
+	if (!to || to->code)
+		return;
+	to->code = from->code;
+	memcpy(to->message, from->text, sizeof(to->message));
+	to->message[sizeof(to->message) - 1] = 0;
+}
+
 #endif

@@ -45,13 +45,6 @@ struct vm_device {
 	void *dev;
 };
 
-/* Waits until no vCPU runs; see vm_hold. */
-struct vm_waiter {
-	void (*fn)(void *ctx);
-	void *ctx;
-	struct vm_waiter *next;
-};
-
 struct lkvm_vm {
 	struct lkvm_config *config;
 	struct lkvm_callbacks callbacks;
@@ -76,14 +69,13 @@ struct lkvm_vm {
 	pthread_cond_t changed;
 	enum vm_state state;
 	unsigned int holds;	/* vCPUs run only while this is 0 */
-	unsigned int n_running; /* vCPU threads not parked and not gone */
+	unsigned int n_running; /* vCPU threads neither parked nor gone */
 	bool user_paused;	/* one of the holds is the user's */
 	bool suspended;		/* one of the holds is the guest's own suspend */
+	bool said_suspended;
 	bool joined;
-	struct vm_waiter *waiters;
 	struct lkvm_end end;
 	bool has_end;
-	atomic_bool attention; /* vCPU threads look at the fields above after an interrupted run */
 };
 
 /* assemble.c */
@@ -97,31 +89,26 @@ void *vm_vcpu_main(void *vcpu);
 /* The VM ends for this reason unless it has already ended; any thread. e only with LKVM_END_ERROR. */
 void vm_end(struct lkvm_vm *vm, enum lkvm_end_reason reason, const struct err *e);
 /*
- * Stops all vCPUs for a while: fn(ctx) is called on the loop thread once none runs. Each vm_hold needs one vm_release. `w` is the caller's until fn is called. Never
- * blocks (a vCPU may itself wait for the loop). -ESRCH when the VM has ended.
+ * Stops all vCPUs for a while; each successful vm_hold needs one vm_release. Waits until none runs, so never on the loop or a vCPU thread (a vCPU may itself wait
+ * for the loop). -ESRCH when the VM is not running.
  */
-int vm_hold(struct lkvm_vm *vm, struct vm_waiter *w);
+int vm_hold(struct lkvm_vm *vm);
 void vm_release(struct lkvm_vm *vm);
-/* A parked vCPU waits here; false: the VM has ended. */
-bool vm_gate(struct lkvm_vm *vm, struct vm_vcpu *v);
+/* The guest put itself to sleep: a hold that lkvm_resume ends. From a vCPU thread. */
+void vm_suspend(struct lkvm_vm *vm);
+/* After each interrupted run: a held vCPU parks here. False: the VM has ended. */
+bool vm_gate(struct lkvm_vm *vm);
+/* A vCPU thread ends. */
+void vm_leave(struct lkvm_vm *vm);
 void vm_event(struct lkvm_vm *vm, enum lkvm_event_type type);
 /* Like lkvm_create with a hypervisor given (tests). */
 int vm_create_on(const struct lkvm_config *config, const struct lkvm_callbacks *callbacks, struct hv *hv,
 		 struct lkvm_vm **ret, struct err *e);
 
-/* control.c: the methods and the runtime socket */
+/* control.c: the methods and the runtime socket, whose clients are each served by a short-lived thread */
 int control_open(struct lkvm_vm *vm, const char *name, struct control **ret, struct err *e);
 void control_close(struct control *c);
 /* Runs a method: reply is malloc'ed JSON. On any thread but the loop's. */
 int control_call(struct lkvm_vm *vm, const char *method, const char *params, char **ret_reply, struct err *e);
-
-static inline void vm_error_copy(struct lkvm_error *to, const struct err *from)
-{
-	if (!to || to->code)
-		return;
-	to->code = from->code;
-	memcpy(to->message, from->text, sizeof(to->message));
-	to->message[sizeof(to->message) - 1] = 0;
-}
 
 #endif

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MIT
+/* Values with keys: "image.raw,ro,direct", "mode=tap,tapif=tap0", "dir,tag". */
+#include <errno.h>
+#include <stdio.h>
+
+#include "vm/config.h"
+
+struct parse {
+	const char *text;
+	const char *option;
+	void *out;
+	unsigned int position;
+	struct err *e;
+};
+
+/* A key of a value: a string, number or flag at an offset of the structure parsed into. */
+enum key_type { KEY_STRING, KEY_UINT, KEY_FLAG };
+struct key {
+	const char *name;
+	enum key_type type;
+	size_t offset;
+	uint64_t min, max;
+};
+
+static int set_string(char **field, const char *value)
+{
+	char *copy = strdup(value);
+
+	if (!copy)
+		return -ENOMEM;
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+/* -ENOENT: no such key. */
+static int set_key(const struct parse *p, const struct key *keys, unsigned int n, const char *key,
+		   const char *value)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		void *field = (char *)p->out + keys[i].offset;
+		uint64_t number;
+
+		if (strcmp(keys[i].name, key))
+			continue;
+		if (keys[i].type == KEY_FLAG) {
+			if (value)
+				return err_set(p->e, -EINVAL, "--%s %s: \"%s\" takes no value", p->option,
+					       p->text, key);
+			*(bool *)field = true;
+			return 0;
+		}
+		if (!value || !*value)
+			return err_set(p->e, -EINVAL, "--%s %s: \"%s\" needs a value", p->option, p->text, key);
+		if (keys[i].type == KEY_STRING)
+			return set_string(field, value);
+		if (option_parse_uint(value, &number) < 0 || number < keys[i].min || number > keys[i].max)
+			return err_set(p->e, -EINVAL, "--%s %s: \"%s\" takes a number from %llu to %llu",
+				       p->option, p->text, key, (unsigned long long)keys[i].min,
+				       (unsigned long long)keys[i].max);
+		*(uint64_t *)field = number;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static int unknown_key(const struct parse *p, const char *key)
+{
+	return err_set(p->e, -EINVAL, "--%s %s: \"%s\" is not known here", p->option, p->text, key);
+}
+
+static const struct key disk_keys[] = {
+	{ "ro", KEY_FLAG, offsetof(struct config_disk, readonly) },
+	{ "direct", KEY_FLAG, offsetof(struct config_disk, direct) },
+	{ "serial", KEY_STRING, offsetof(struct config_disk, serial) },
+	{ "queues", KEY_UINT, offsetof(struct config_disk, queues), 1, 16 },
+};
+
+static int disk_key(void *ctx, const char *key, const char *value)
+{
+	struct parse *p = ctx;
+	struct config_disk *d = p->out;
+	int r;
+
+	if (p->position++ == 0) {
+		/* The path; it may itself contain '='. */
+		if (!value)
+			return set_string(&d->path, key);
+		free(d->path);
+		return asprintf(&d->path, "%s=%s", key, value) < 0 ? -ENOMEM : 0;
+	}
+	r = set_key(p, disk_keys, ARRAY_SIZE(disk_keys), key, value);
+	return r == -ENOENT ? unknown_key(p, key) : r;
+}
+
+int config_parse_disk(const char *text, struct config_disk *ret, struct err *e)
+{
+	struct config_disk d = { .queues = 1 };
+	struct parse p = { text, "disk", &d, 0, e };
+	int r = option_for_each_key(text, disk_key, &p);
+
+	if (r >= 0 && (!d.path || !*d.path))
+		r = err_set(e, -EINVAL, "--disk %s: no path given", text);
+	if (r < 0) {
+		config_disk_clear(&d);
+		return r;
+	}
+	*ret = d;
+	return 0;
+}
+
+void config_disk_clear(struct config_disk *d)
+{
+	free(d->path);
+	free(d->serial);
+	*d = (struct config_disk){ 0 };
+}
+
+struct network_parse {
+	struct config_network n;
+	char *mode, *mac;
+	uint64_t fd;
+};
+
+static const struct key network_keys[] = {
+	{ "mode", KEY_STRING, offsetof(struct network_parse, mode) },
+	{ "tapif", KEY_STRING, offsetof(struct network_parse, n.tapif) },
+	{ "fd", KEY_UINT, offsetof(struct network_parse, fd), 0, 1 << 20 },
+	{ "guest_mac", KEY_STRING, offsetof(struct network_parse, mac) },
+	{ "host_ip", KEY_STRING, offsetof(struct network_parse, n.host_ip) },
+	{ "script", KEY_STRING, offsetof(struct network_parse, n.script) },
+	{ "downscript", KEY_STRING, offsetof(struct network_parse, n.downscript) },
+	{ "queues", KEY_UINT, offsetof(struct network_parse, n.queues), 1, 16 },
+	{ "mq", KEY_UINT, offsetof(struct network_parse, n.queues), 1, 16 },
+	{ "mtu", KEY_UINT, offsetof(struct network_parse, n.mtu), 68, 65521 },
+};
+
+static int network_key(void *ctx, const char *key, const char *value)
+{
+	struct parse *p = ctx;
+	int r;
+
+	/* kvmtool's short form: "none" or "tap" alone is the mode. */
+	if (p->position++ == 0 && !value)
+		return set_string(&((struct network_parse *)p->out)->mode, key);
+	/* What kvmtool's users also write, and what makes no difference here. */
+	if (value && (!strcmp(key, "trans") || !strcmp(key, "guest_ip") || !strcmp(key, "host_mac")))
+		return 0;
+	if (!strcmp(key, "vhost"))
+		return value && !strcmp(value, "0") ? 0 :
+						      err_set(p->e, -EOPNOTSUPP, "--network %s: vhost is not served yet; leave it out",
+							      p->text);
+	r = set_key(p, network_keys, ARRAY_SIZE(network_keys), key, value);
+	return r == -ENOENT ? unknown_key(p, key) : r;
+}
+
+static int parse_mac(const char *text, uint8_t mac[6])
+{
+	unsigned int b[6];
+	char end;
+
+	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &end) != 6 ||
+	    (b[0] & 1))
+		return -EINVAL;
+	for (unsigned int i = 0; i < 6; i++)
+		mac[i] = (uint8_t)b[i];
+	return 0;
+}
+
+int config_parse_network(const char *text, struct config_network *ret, struct err *e)
+{
+	struct network_parse np = { .n = { .queues = 1, .fd = -1 }, .fd = UINT64_MAX };
+	struct parse p = { text, "network", &np, 0, e };
+	int r = option_for_each_key(text, network_key, &p);
+
+	if (r < 0)
+		goto out;
+	if (np.fd != UINT64_MAX)
+		np.n.fd = (int)np.fd;
+	if (np.mode && !strcmp(np.mode, "none"))
+		np.n.none = true;
+	else if (np.mode && !strcmp(np.mode, "user"))
+		r = err_set(e, -EOPNOTSUPP, "--network %s: user-mode networking is not served; use mode=tap or mode=none",
+			    text);
+	else if (np.mode && strcmp(np.mode, "tap"))
+		r = err_set(e, -EINVAL, "--network %s: mode is tap or none", text);
+	if (r >= 0 && np.mac) {
+		r = parse_mac(np.mac, np.n.mac);
+		np.n.has_mac = true;
+		if (r < 0)
+			err_set(e, r, "--network %s: guest_mac takes a unicast address such as 02:15:15:15:15:15", text);
+	}
+out:
+	free(np.mode);
+	free(np.mac);
+	if (r < 0) {
+		config_network_clear(&np.n);
+		return r;
+	}
+	*ret = np.n;
+	return 0;
+}
+
+void config_network_clear(struct config_network *n)
+{
+	free(n->tapif);
+	free(n->host_ip);
+	free(n->script);
+	free(n->downscript);
+	*n = (struct config_network){ .fd = -1 };
+}
+
+static int share_key(void *ctx, const char *key, const char *value)
+{
+	struct parse *p = ctx;
+	struct config_share *s = p->out;
+
+	if (value && p->position != 0)
+		return unknown_key(p, key);
+	switch (p->position++) {
+	case 0:
+		if (!value)
+			return set_string(&s->path, key);
+		free(s->path);
+		return asprintf(&s->path, "%s=%s", key, value) < 0 ? -ENOMEM : 0;
+	case 1:
+		return set_string(&s->tag, key);
+	case 2:
+		s->readonly = !strcmp(key, "ro");
+		return s->readonly ? 0 : unknown_key(p, key);
+	default:
+		return unknown_key(p, key);
+	}
+}
+
+int config_parse_share(const char *text, struct config_share *ret, struct err *e)
+{
+	struct config_share s = { 0 };
+	struct parse p = { text, "9p", &s, 0, e };
+	int r = option_for_each_key(text, share_key, &p);
+
+	if (r >= 0 && (!s.path || !*s.path || !s.tag || !*s.tag))
+		r = err_set(e, -EINVAL, "--9p %s: give a folder and a tag: --9p DIR,TAG", text);
+	if (r < 0) {
+		config_share_clear(&s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+void config_share_clear(struct config_share *s)
+{
+	free(s->path);
+	free(s->tag);
+	*s = (struct config_share){ 0 };
+}
