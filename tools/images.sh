@@ -36,14 +36,14 @@ kernel_image() {
 	fi
 	package=$(cat "$name")
 	KERNEL_VERSION=${package#linux-image-}
-	deb_unpack "$arch" trixie "$lkvm_cache/kernel-$arch" "$package" || die "Debian's kernel for $arch is missing; see above"
+	deb_unpack "$arch" trixie "$lkvm_cache/kernel-$arch" "$package" || exit 1
 	KERNEL_IMAGE=$(echo "$lkvm_cache/kernel-$arch"/boot/vmlinu[xz]-"$KERNEL_VERSION")
 	KERNEL_MODULES=$(echo "$lkvm_cache/kernel-$arch"/*/lib/modules/"$KERNEL_VERSION")
 	[ -d "$KERNEL_MODULES" ] || KERNEL_MODULES=$lkvm_cache/kernel-$arch/lib/modules/$KERNEL_VERSION
 }
 
 _busybox() {
-	deb_unpack "$1" trixie "$lkvm_cache/busybox-$1" busybox-static || die "busybox for $1 is missing; see above"
+	deb_unpack "$1" trixie "$lkvm_cache/busybox-$1" busybox-static || exit 1
 	BUSYBOX=$lkvm_cache/busybox-$1/usr/bin/busybox
 	[ -f "$BUSYBOX" ] || BUSYBOX=$lkvm_cache/busybox-$1/bin/busybox
 }
@@ -91,8 +91,7 @@ qemu_system() {
 	*) die "there is no emulator for $1" ;;
 	esac
 	# 7.2, which bookworm itself has, is too old for a nested host.
-	deb_unpack_deps "$(dpkg --print-architecture)" bookworm-backports,bookworm "$root" "$package" qemu-system-data ||
-		die "QEMU for $1 is missing; see above"
+	deb_unpack_deps "$(dpkg --print-architecture)" bookworm-backports,bookworm "$root" "$package" qemu-system-data || exit 1
 	loader=$(find "$root/lib64" "$root/lib" -maxdepth 1 -name 'ld-linux*' 2>/dev/null | head -n 1)
 	libs=$(printf '%s:' "$root"/lib/*-linux-gnu "$root"/usr/lib/*-linux-gnu)
 	# shellcheck disable=SC2034
@@ -101,13 +100,13 @@ qemu_system() {
 
 build_lkvm() {
 	local cross log
-	cross=$("$lkvm_repo/tools/sysroot" "$1") || die "the cross compiler for $1 is missing; see above"
+	cross=$("$lkvm_repo/tools/sysroot" "$1") || exit 1
 	LKVM_BUILD=$lkvm_cache/build/$1-$(printf '%s' "$lkvm_repo" | cksum | cut -d' ' -f1)
 	LKVM=$LKVM_BUILD/src/cli/lkvm
 	log=$LKVM_BUILD.log
 	mkdir -p "$lkvm_cache/build"
 	if [ ! -f "$LKVM_BUILD/build.ninja" ]; then
-		meson setup --buildtype=release --cross-file "$cross" "$LKVM_BUILD" "$lkvm_repo" >"$log" 2>&1 || {
+		meson setup --buildtype=minsize --cross-file "$cross" "$LKVM_BUILD" "$lkvm_repo" >"$log" 2>&1 || {
 			tail -n 20 "$log" >&2
 			die "meson could not set up the build; see above and $log"
 		}
@@ -118,3 +117,6 @@ build_lkvm() {
 	}
 	[ -x "$LKVM" ] || die "the build for $1 made no $LKVM"
 }
+
+# small_kernel ARCH: sets SMALL_KERNEL, or leaves it empty where there is none (LKVM_SMALL_KERNEL=no: do without).
+small_kernel() { SMALL_KERNEL=/tmp/t2/ks/arch/riscv/boot/Image; [ -f $SMALL_KERNEL ] || SMALL_KERNEL=; }

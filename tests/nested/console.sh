@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+# hosts: plic aia
+# limit: 150
+# Input from a pipe reaches the guest, on both consoles; standard streams may be anything.
+
+for kind in serial virtio; do
+	start_fed run -k "$QUICK" -i "$INITRD" -c1 -m 128 --console $kind -p "loglevel=4 lkvmtest=echo"
+	if expect "^guest: type" 40; then ok "$kind-up"; else not_ok "$kind-up" "the guest did not come up"; fi
+	send "hello $kind"
+	if expect "^guest: got \[hello $kind\]" 10; then ok "$kind-line"; else not_ok "$kind-line" "the line did not come back"; fi
+	long=$(printf 'abcdefghijklmnopqrstuvwxyz%.0s' 1 2 3 4 5 6)
+	send "$long"
+	if expect "^guest: got \[$long\]" 10; then ok "$kind-long"; else not_ok "$kind-long" "156 characters did not come back whole"; fi
+	send end
+	unfeed
+	wait_exit 20
+	exits "$kind-exit" 0
+done
+
+# All at once and then end of file; the guest reads it when it is ready and is not ended by it.
+console=$LOGS/$TEST.eof errors=$LOGS/$TEST.eof-errors
+printf 'early\nend\n' | timeout 50 "$LKVM" run -k "$QUICK" -i "$INITRD" -c1 -m 128 -p "loglevel=4 lkvmtest=echo,info" 2>"$errors" | cat >"$console"
+has eof-read "^guest: got \[early\]"
+has eof-alive "^guest: harts 1"
+
+timeout 50 "$LKVM" run -k "$QUICK" -i "$INITRD" -c1 -m 128 -p "lkvmtest=poweroff" </dev/null >/dev/null 2>"$errors"
+status=$?
+exits null 0
+timeout 50 "$LKVM" run -k "$QUICK" -i "$INITRD" -c1 -m 128 -p "lkvmtest=poweroff" <&- >/dev/null 2>"$errors"
+status=$?
+exits closed-stdin 0

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+# hosts: plic aia
+# limit: 120
+# What the guest wrote is in the file on the host, byte by byte; a read-only disk stays as it was.
+
+random disk.img 16
+random other.img 2
+before=$(sum disk.img)
+other=$(sum other.img)
+guest 100 run -k "$IMAGE" -i "$INITRD" -c2 -m 256 -d disk.img -d other.img,ro -p "loglevel=4 lkvmtest=disk"
+exits exit 0
+has read "^guest: disk 16777216 bytes, before $before"
+has write "^guest: disk after $(sum disk.img)"
+blob=$(sed -n 's/^guest: blob \([0-9a-f]*\).*/\1/p' "$console" | tr -d '\r')
+same place "$(dd if=disk.img bs=64k skip=48 count=64 2>/dev/null | sum)" "$blob"
+hasnt write-failed "^guest: disk write failed"
+has readonly "^guest: second disk read-only 1, sum $other"
+hasnt readonly-kept "^guest: second disk was written"
+same readonly-file "$(sum other.img)" "$other"

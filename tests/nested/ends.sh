@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: MIT
+# hosts: plic aia
+# limit: 150
+# How a guest ends, and what status that gives.
+
+guest 50 run -k "$QUICK" -i "$INITRD" -c2 -m 128 -p "loglevel=4 lkvmtest=poweroff"
+exits poweroff 0
+guest 50 run -k "$QUICK" -i "$INITRD" -c2 -m 128 -p "loglevel=4 lkvmtest=reboot"
+exits reboot 0
+# A panic that reboots is a reboot; one that stays is stopped from outside.
+guest 50 run -k "$QUICK" -i "$INITRD" -c2 -m 128 -p "loglevel=4 panic=1 lkvmtest=panic"
+exits panic-reboot 0
+has panic-said "Kernel panic - not syncing"
+start run --name ends -k "$QUICK" -i "$INITRD" -c2 -m 128 -p "loglevel=4 lkvmtest=sleep"
+if expect "lkvm guest is up" 40; then ok up; else not_ok up "the guest did not come up"; fi
+kill -TERM "$pid"
+wait_exit 10
+if [ "$status" != hung ]; then ok sigterm; else not_ok sigterm "SIGTERM did not end it"; fi
+command_of 10 list
+hasnt no-trace "ends" "$output"

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+# Sourced by each test inside the emulated host (busybox sh). A test is a script NAME.sh whose head says
+#   # hosts: plic aia rv64     the flavours of host it runs on
+#   # limit: 60                seconds it may take on one of them
+# It runs in an empty folder of its own on tmpfs and says any number of results:
+#   ok WHAT | not_ok WHAT REASON | skip WHAT REASON     WHAT is a word of [a-z0-9-]
+# Known: $LKVM, $IMAGE and $INITRD (Debian's kernel and the guest image), $SMALL (a small kernel with every driver built
+# in, or empty), $FLAVOUR, $LOGS (a folder that comes back), /root (what --add brought).
+
+ok() { echo "ok $TEST/$1" >>"$RESULTS"; }
+skip() { echo "skip $TEST/$1 # $2" >>"$RESULTS"; }
+
+not_ok() {
+	echo "not ok $TEST/$1 # $2" >>"$RESULTS"
+	failed=$((failed + 1))
+}
+
+# check WHAT REASON COMMAND... : ok when COMMAND succeeds.
+check() {
+	local what=$1 reason=$2
+	shift 2
+	if "$@" >/dev/null 2>&1; then ok "$what"; else not_ok "$what" "$reason"; fi
+}
+
+# same WHAT IS SHOULD : two strings.
+same() {
+	if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "is '$2', should be '$3'"; fi
+}
+
+# has WHAT PATTERN [FILE] : a line of the console (or FILE) matches the extended regular expression.
+has() {
+	if grep -aqE "$2" "${3:-$console}"; then ok "$1"; else not_ok "$1" "no line like '$2' in ${3:-$console}"; fi
+}
+
+hasnt() {
+	if grep -aqE "$2" "${3:-$console}"; then
+		not_ok "$1" "'$(grep -aE "$2" "${3:-$console}" | head -n 1 | tr -d '\r')' in ${3:-$console}"
+	else
+		ok "$1"
+	fi
+}
+
+# exits WHAT STATUS : the last guest's exit status.
+exits() {
+	if [ "$status" = "$2" ]; then
+		ok "$1"
+	else
+		not_ok "$1" "exit status $status, should be $2: $(tail -n 2 "$errors" | tr -d '\r' | tr '\n' ' ')"
+	fi
+}
+
+guests=0 QUICK=${SMALL:-$IMAGE}
+failed=0
+fed=''
+
+# start ARGUMENT... : `lkvm ARGUMENT...` in the background. Its output is $console, its errors are $errors.
+start() {
+	guests=$((guests + 1))
+	console=$LOGS/$TEST.$guests.console
+	errors=$LOGS/$TEST.$guests.errors
+	: >"$console"
+	if [ -n "$fed" ]; then
+		"$LKVM" "$@" <"$fed" >"$console" 2>"$errors" &
+	else
+		"$LKVM" "$@" </dev/null >"$console" 2>"$errors" &
+	fi
+	pid=$!
+}
+
+# start_fed ARGUMENT... : the same, with its standard input open for `send`; `unfeed` closes it.
+start_fed() {
+	fed=$PWD/input.$guests
+	mkfifo "$fed"
+	# Opened for both, or the opening would wait for the reader.
+	exec 7<>"$fed"
+	start "$@"
+	fed=''
+}
+
+send() { printf '%s\n' "$1" >&7; }
+unfeed() { exec 7>&-; }
+
+# expect PATTERN SECONDS [FILE] : wait until a line of the console (or FILE) matches.
+expect() {
+	local end=$(($(date +%s) + $2))
+	until grep -aqE "$1" "${3:-$console}"; do
+		if ! kill -0 "$pid" 2>/dev/null; then
+			grep -aqE "$1" "${3:-$console}"
+			return
+		fi
+		[ "$(date +%s)" -lt "$end" ] || return 1
+		usleep 100000
+	done
+}
+
+# wait_exit SECONDS : wait for the last started guest; sets $status, "hung" when it had to be killed.
+wait_exit() {
+	local end=$(($(date +%s) + $1))
+	while kill -0 "$pid" 2>/dev/null; do
+		if [ "$(date +%s)" -ge "$end" ]; then
+			kill -9 "$pid"
+			wait "$pid" 2>/dev/null
+			status=hung
+			return 1
+		fi
+		usleep 100000
+	done
+	wait "$pid"
+	status=$?
+}
+
+# guest SECONDS ARGUMENT... : run `lkvm ARGUMENT...` to its end; sets $status.
+guest() {
+	local limit=$1
+	shift
+	start "$@"
+	wait_exit "$limit"
+}
+
+# command SECONDS ARGUMENT... : a command that shows something; sets $status; output in $output, errors in $errors.
+command_of() {
+	local limit=$1
+	shift
+	output=$LOGS/$TEST.command
+	errors=$LOGS/$TEST.command-errors
+	timeout -s KILL "$limit" "$LKVM" "$@" </dev/null >"$output" 2>"$errors"
+	status=$?
+}
+
+# random FILE MIB : a file of random bytes.
+random() { dd if=/dev/urandom of="$1" bs=1M count="$2" 2>/dev/null; }
+sum() { sha256sum "$@" | cut -d' ' -f1; }

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+# hosts: plic
+# limit: 120
+# Options with a guest behind them that no other test needs.
+
+guest 40 run -k "$QUICK" -i "$INITRD" -c1 -m 128 --rng -p "loglevel=4 lkvmtest=rng"
+exits rng-exit 0
+has rng "^guest: rng ok"
+
+echo 100 >/proc/sys/vm/nr_hugepages
+mkdir huge
+mount -t hugetlbfs none huge
+guest 40 run -k "$QUICK" -i "$INITRD" -c1 -m 128 --hugetlbfs "$PWD/huge" -p "loglevel=4 lkvmtest=info"
+exits hugetlbfs-exit 0
+has hugetlbfs "^guest: harts 1"
+umount huge
+echo 0 >/proc/sys/vm/nr_hugepages
+
+gzip -c "$QUICK" >Image.gz
+guest 60 run Image.gz -i "$INITRD" -c1 -m 192 -p "loglevel=4 lkvmtest=info"
+exits gzip-exit 0
+has gzip "^guest: harts 1"
+
+# More RAM than the host has.
+guest 60 run -k "$QUICK" -i "$INITRD" -c1 -m 6G -p "loglevel=4 lkvmtest=info"
+exits big-exit 0
+has big "^guest: memory (5[5-9]|60|61)[0-9][0-9] MiB"
+
+# Two guests at once.
+start run --name one -k "$QUICK" -i "$INITRD" -c1 -m 128 -p "loglevel=4 lkvmtest=info"
+first=$pid firstconsole=$console
+guest 60 run --name two -k "$QUICK" -i "$INITRD" -c1 -m 128 -p "loglevel=4 lkvmtest=info"
+exits two-exit 0
+has two "^guest: harts 1"
+pid=$first console=$firstconsole
+wait_exit 60
+exits one-exit 0
+has one "^guest: harts 1"
+
+start run -k "$QUICK" -i "$INITRD" -c1 -m 128 --dump-dtb "$PWD/dtb" -p "loglevel=4 lkvmtest=poweroff"
+wait_exit 40
+if [ -s dtb ]; then ok dump-dtb; else not_ok dump-dtb "no device tree in the file"; fi

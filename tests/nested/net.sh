@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: MIT
+# hosts: plic aia
+# limit: 150
+# Ping and a TCP transfer in both directions through a tap device that was made beforehand.
+
+tunctl -b -t tap0 >/dev/null
+ip addr add 10.77.0.1/24 dev tap0
+ip link set tap0 up
+mkdir www
+random www/blob 4
+httpd -p 10.77.0.1:8080 -h www
+nc -l -p 9000 >received &
+guest 120 run -k "$IMAGE" -i "$INITRD" -c2 -m 256 --network mode=tap,tapif=tap0,guest_mac=02:15:15:15:15:15 \
+	-p "loglevel=4 lkvmtest=net"
+exits exit 0
+has mac "^guest: mac 02:15:15:15:15:15"
+has ping "^guest: ping ok"
+has big-ping "^guest: big ping ok"
+has fetch "^guest: fetched $(sum www/blob)"
+sent=$(sed -n 's/^guest: sent \([0-9a-f]*\).*/\1/p' "$console" | tr -d '\r')
+same send "$(sum received)" "$sent"
+kill "$(pidof httpd)" 2>/dev/null
+kill "$(pidof nc)" 2>/dev/null
+if [ -d /sys/class/net/tap0 ]; then ok tap-kept; else not_ok tap-kept "lkvm took away a tap that was there before"; fi
+tunctl -d tap0 >/dev/null

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: MIT
+# hosts: plic aia
+# limit: 150
+# All devices busy at once on two harts, Debian's kernel: every interrupt arrives, and once.
+
+random disk.img 16
+random other.img 2
+tunctl -b -t tap0 >/dev/null
+ip addr add 10.77.0.1/24 dev tap0
+ip link set tap0 up
+guest 130 run -k "$IMAGE" -i "$INITRD" -c2 -m 256 -d disk.img -d other.img --rng --network mode=tap,tapif=tap0 \
+	-p "loglevel=4 lkvmtest=stress"
+exits exit 0
+has vda "^guest: vda 1 $(sum disk.img)"
+has vdb "^guest: vdb 300 writes"
+has rng "^guest: hwrng ok"
+has ping "^guest: 200 packets transmitted, 200 packets received"
+same lines "$(grep -aoE 'line [0-9]+ of four hundred, which go through the console.s interrupt and must all come out' "$console" | sort -u | wc -l)" 400
+has done "^guest: stress done"
+tunctl -d tap0 >/dev/null
