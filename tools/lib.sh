@@ -53,7 +53,7 @@ with_lock() {
 	(
 		exec {fd}>"$lkvm_cache/locks/$name"
 		if ! flock -n "$fd"; then
-			say "waiting for another run that is working on $name"
+			[ "$name" = apt-install ] || say "waiting for another run that is working on $name"
 			flock "$fd"
 		fi
 		"$@"
@@ -354,8 +354,9 @@ _source_fill() {
 	say "downloading the source of $package ($suite)"
 	_apt_fetch source "$suite" "$debs" apt-get -q --download-only --tar-only source "$package" ||
 		die "the source of $package ($suite) could not be downloaded; see above"
+	host_tools xz-utils
 	tar -xf "$debs"/*.orig.tar.* -C "$root" --strip-components=1 --no-same-owner ||
-		die "the source of $package ($suite) does not unpack; is xz-utils installed?"
+		die "the source of $package ($suite) does not unpack in $root; is the disk full?"
 	rm -rf "$debs"
 }
 
