@@ -202,7 +202,7 @@ _apt_configure() {
 	mkdir -p "$dir"/{etc/preferences.d,etc/apt.conf.d,state/lists/partial,cache/archives/partial,log}
 	: >"$dir/state/status"
 	if [ "$arch" = source ]; then
-		types=deb-src
+		types="deb-src"
 		arch=$(dpkg --print-architecture)
 	fi
 	sources=
@@ -233,6 +233,8 @@ _apt_configure() {
 			Dir::State "$dir/state";
 			Dir::State::status "$dir/state/status";
 			Dir::Cache "$dir/cache";
+			Dir::Cache::srcpkgcache "";
+			Acquire::GzipIndexes "true";
 			Dir::Log "$dir/log";
 			Dir::Etc "$dir/etc";
 			Dir::Etc::main "/dev/null";
