@@ -324,6 +324,8 @@ int vm_create_on(const struct lkvm_config *config, const struct lkvm_callbacks *
 	}
 	pthread_mutex_init(&vm->lock, NULL);
 	pthread_cond_init(&vm->changed, NULL);
+	for (unsigned int i = 0; i < CONFIG_CONSOLES; i++)
+		vm->pty[i] = -1;
 	if (callbacks)
 		vm->callbacks = *callbacks;
 	r = config_copy(config, &vm->config);

@@ -52,6 +52,7 @@ struct lkvm_vm {
 	struct machine machine;
 	struct virtio_env env;
 	struct stream *stream[CONFIG_CONSOLES];
+	int pty[CONFIG_CONSOLES]; /* ours, for --tty; else -1 */
 	struct vm_virtio virtio[VM_MAX_DEVICES];
 	unsigned int n_virtio;
 	struct vm_device device[VM_MAX_DEVICES];

@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: MIT
+#include "vm/devices.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <termios.h>
+
+#include "backend/disk.h"
+#include "backend/link.h"
+#include "backend/share.h"
+#include "base/sys.h"
+#include "hw/goldfish_rtc.h"
+#include "hw/poweroff.h"
+#include "hw/pvpanic.h"
+#include "hw/uart8250.h"
+#include "virtio/9p.h"
+#include "virtio/balloon.h"
+#include "virtio/blk.h"
+#include "virtio/console.h"
+#include "virtio/net.h"
+#include "virtio/rng.h"
+
+/* ---- streams ---- */
+
+static void escaped(void *ctx)
+{
+	vm_end(ctx, LKVM_END_STOPPED, NULL);
+}
+
+/* A pseudo-terminal for --tty N: its master is console N. */
+static int open_pty(struct lkvm_vm *vm, const char *text, struct err *e)
+{
+	uint64_t n;
+	struct termios t;
+	int fd, r;
+
+	if (option_parse_uint(text, &n) < 0 || n >= CONFIG_CONSOLES)
+		return err_set(e, -EINVAL, "--tty %s: takes a number from 0 to %u", text, CONFIG_CONSOLES - 1);
+	if (vm->pty[n] >= 0)
+		return err_set(e, -EINVAL, "--tty %s: given twice", text);
+	fd = sys_open("/dev/ptmx", O_RDWR | O_NOCTTY, 0);
+	if (fd < 0)
+		return err_set(e, fd, "--tty %s: no pseudo-terminal: /dev/ptmx: %s", text, err_name(fd));
+	vm->pty[n] = fd;
+	r = grantpt(fd) || unlockpt(fd) || tcgetattr(fd, &t) ? -errno : 0;
+	if (!r) {
+		cfmakeraw(&t);
+		r = tcsetattr(fd, TCSANOW, &t) ? -errno : 0;
+	}
+	if (r < 0)
+		return err_set(e, r, "--tty %s: no pseudo-terminal: %s", text, err_name(r));
+	log_warning(&vm->log, "console %u is on %s", (unsigned int)n, ptsname(fd));
+	return 0;
+}
+
+int vm_open_streams(struct lkvm_vm *vm, struct err *e)
+{
+	const struct lkvm_config *c = vm->config;
+	int r;
+
+	for (unsigned int i = 0; i < c->tty.n; i++)
+		if ((r = open_pty(vm, c->tty.items[i], e)) < 0)
+			return r;
+	for (unsigned int i = 0; i < CONFIG_CONSOLES; i++) {
+		struct stream_config sc = {
+			.in_fd = vm->pty[i] >= 0 ? vm->pty[i] : c->console_in[i],
+			.out_fd = vm->pty[i] >= 0 ? vm->pty[i] : c->console_out[i],
+			.escaped = c->escape && vm->pty[i] < 0 ? escaped : NULL,
+			.escaped_ctx = vm,
+		};
+
+		if (sc.in_fd < 0 && sc.out_fd < 0)
+			continue;
+		r = stream_open(vm->machine.loop, &sc, &vm->stream[i], e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- platform devices ---- */
+
+static void poweroff(void *ctx, enum poweroff_kind kind, uint32_t code)
+{
+	static const enum lkvm_end_reason ends[] = {
+		[POWEROFF_SHUTDOWN] = LKVM_END_POWEROFF,
+		[POWEROFF_RESET] = LKVM_END_REBOOT,
+		[POWEROFF_FAIL] = LKVM_END_PANIC,
+	};
+
+	vm_end(ctx, ends[kind], NULL);
+}
+
+static void pvpanic(void *ctx, uint8_t events)
+{
+	vm_end(ctx, events & PVPANIC_SHUTDOWN ? LKVM_END_POWEROFF : LKVM_END_PANIC, NULL);
+}
+
+static void add_node(struct machine *m, void (*write)(void *, struct dt *), void *ctx)
+{
+	if (m->n_nodes < ARRAY_SIZE(m->node))
+		m->node[m->n_nodes++] = (struct machine_node){ write, ctx };
+}
+
+static void keep(struct lkvm_vm *vm, void (*destroy)(void *), void *dev)
+{
+	vm->device[vm->n_devices++] = (struct vm_device){ destroy, dev };
+}
+
+/* The two faces under which the machine keeps a platform device: how it is freed, and how it stands in the tree. */
+#define PLATFORM_DEVICE(type)                                                                      \
+	static void type##_free(void *dev)                                                         \
+	{                                                                                          \
+		type##_destroy(dev);                                                               \
+	}                                                                                          \
+	static void type##_node(void *dev, struct dt *dt)                                          \
+	{                                                                                          \
+		type##_write_dt(dev, dt);                                                          \
+	}
+
+PLATFORM_DEVICE(uart8250)
+PLATFORM_DEVICE(goldfish_rtc)
+PLATFORM_DEVICE(poweroff)
+PLATFORM_DEVICE(pvpanic)
+
+static void virtio_node(void *dev, struct dt *dt)
+{
+	virtio_mmio_write_dt(dev, dt);
+}
+
+static int add_uarts(struct lkvm_vm *vm, struct err *e)
+{
+	struct machine *m = &vm->machine;
+	const struct arch_map *map = m->arch->map;
+
+	for (unsigned int i = 0; i < CONFIG_CONSOLES; i++) {
+		struct uart8250_config uc = {
+			.base = map->uart_base + i * map->uart_step,
+			/* With a virtio console the first port has the main stream only for firmware output. */
+			.stream = i == 0 && vm->config->console == CONSOLE_VIRTIO ? NULL : vm->stream[i],
+		};
+		int r = m->arch->alloc_irq(m, IRQ_LEVEL, &uc.irq, e);
+
+		if (r >= 0)
+			r = uart8250_create(&uc, m->bus, &vm->uart[i], e);
+		if (r < 0)
+			return r;
+		keep(vm, uart8250_free, vm->uart[i]);
+		add_node(m, uart8250_node, vm->uart[i]);
+	}
+	if (!map->uart_alias)
+		return 0;
+	return uart8250_add_alias(vm->uart[0], m->bus, map->uart_alias, e);
+}
+
+int vm_add_platform_devices(struct lkvm_vm *vm, struct err *e)
+{
+	struct machine *m = &vm->machine;
+	const struct arch_map *map = m->arch->map;
+	int r = add_uarts(vm, e);
+
+	if (r < 0)
+		return r;
+	if (map->rtc_base) {
+		struct goldfish_rtc_config rc = { .base = map->rtc_base, .loop = m->loop };
+		struct goldfish_rtc *rtc;
+
+		if ((r = m->arch->alloc_irq(m, IRQ_LEVEL, &rc.irq, e)) < 0 ||
+		    (r = goldfish_rtc_create(&rc, m->bus, &rtc, e)) < 0)
+			return r;
+		keep(vm, goldfish_rtc_free, rtc);
+		add_node(m, goldfish_rtc_node, rtc);
+	}
+	if (map->poweroff_base) {
+		struct poweroff_config pc = { .base = map->poweroff_base, .request = poweroff, .ctx = vm };
+		struct poweroff *p;
+
+		if ((r = poweroff_create(&pc, m->bus, &p, e)) < 0)
+			return r;
+		keep(vm, poweroff_free, p);
+		add_node(m, poweroff_node, p);
+	}
+	if (map->pvpanic_base) {
+		struct pvpanic_config pc = { .base = map->pvpanic_base, .event = pvpanic, .ctx = vm };
+		struct pvpanic *p;
+
+		if ((r = pvpanic_create(&pc, m->bus, &p, e)) < 0)
+			return r;
+		keep(vm, pvpanic_free, p);
+		add_node(m, pvpanic_node, p);
+	}
+	return 0;
+}
+
+/* ---- virtio devices ---- */
+
+/* Gives vd its place on the bus; vd is the VM's from here on, also on failure. */
+static int place(struct lkvm_vm *vm, struct virtio_device *vd, unsigned int number, struct err *e)
+{
+	struct machine *m = &vm->machine;
+	const struct arch_map *map = m->arch->map;
+	struct vm_virtio *v = &vm->virtio[vm->n_virtio];
+	struct virtio_mmio_config mc = {
+		.hv = m->hv,
+		.slot = m->next_slot,
+		.base = map->virtio_base + vm->n_virtio * map->virtio_step,
+		.coalescer = m->coalescer,
+	};
+	int r;
+
+	if (vm->n_virtio >= MIN(map->n_virtio, (unsigned int)ARRAY_SIZE(vm->virtio))) {
+		virtio_destroy(vd);
+		return err_set(e, -ENOSPC, "too many devices: this machine has room for %u virtio devices",
+			       MIN(map->n_virtio, (unsigned int)ARRAY_SIZE(vm->virtio)));
+	}
+	v->vd = vd;
+	snprintf(v->name, sizeof(v->name), "%s%u", vd->class->name, number);
+	vm->n_virtio++;
+	r = m->arch->alloc_irq(m, IRQ_EDGE, &mc.irq, e);
+	if (r >= 0)
+		r = virtio_mmio_create(vd, m->bus, &mc, &v->mmio, e);
+	if (r < 0)
+		return r;
+	m->next_slot++;
+	add_node(m, virtio_node, v->mmio);
+	return 0;
+}
+
+static int add_share(struct lkvm_vm *vm, const struct share_config *sc, const char *tag, unsigned int number,
+		     struct err *e)
+{
+	struct virtio_9p_config nc = { .tag = tag };
+	struct virtio_device *vd;
+	int r = share_open(sc, &nc.share, e);
+
+	if (r < 0)
+		return r;
+	r = virtio_9p_create(&nc, &vm->env, &vd, e);
+	if (r < 0) {
+		share_close(nc.share);
+		return r;
+	}
+	return place(vm, vd, number, e);
+}
+
+/* A folder given as the disk is the root file system. */
+static int add_root(struct lkvm_vm *vm, const char *path, struct vm_root *root, unsigned int number, struct err *e)
+{
+	static const struct share_overlay host = { .path = "/host", .host_path = "/" };
+	struct share_config sc = { .path = path };
+	CLEANUP_FREE char *init = NULL;
+
+	if (root->is_share)
+		return err_set(e, -EINVAL, "--disk %s: there is a root folder already", path);
+	if (asprintf(&init, "%s/virt/init", path) < 0)
+		return err_set(e, -ENOMEM, "out of memory");
+	root->is_share = true;
+	root->has_init = !access(init, X_OK);
+	if (root->has_init) {
+		sc.overlays = &host;
+		sc.n_overlays = 1;
+	}
+	return add_share(vm, &sc, "/dev/root", number, e);
+}
+
+static int add_disk(struct lkvm_vm *vm, const struct config_disk *d, unsigned int number, struct err *e)
+{
+	struct disk_config dc = { .path = d->path, .readonly = d->readonly, .direct = d->direct };
+	struct virtio_blk_config bc = { .serial = d->serial, .queues = (unsigned int)d->queues };
+	struct virtio_device *vd;
+	int r = disk_open(vm->machine.loop, &dc, &bc.disk, e);
+
+	if (r < 0)
+		return r;
+	r = virtio_blk_create(&bc, &vm->env, &vd, e);
+	if (r < 0) {
+		disk_close(bc.disk);
+		return r;
+	}
+	return place(vm, vd, number, e);
+}
+
+static int add_disks(struct lkvm_vm *vm, struct vm_root *root, struct err *e)
+{
+	const struct lkvm_config *c = vm->config;
+	unsigned int n_disks = 0, n_shares = 0;
+	int r;
+
+	for (unsigned int i = 0; i < c->disk.n; i++) {
+		struct config_disk d;
+		struct stat st;
+
+		r = config_parse_disk(c->disk.items[i], &d, e);
+		if (r < 0)
+			return r;
+		if (!stat(d.path, &st) && S_ISDIR(st.st_mode))
+			r = add_root(vm, d.path, root, n_shares++, e);
+		else
+			r = add_disk(vm, &d, n_disks++, e);
+		config_disk_clear(&d);
+		if (r < 0)
+			return r;
+	}
+	for (unsigned int i = 0; i < c->share.n; i++) {
+		struct config_share s;
+		struct share_config sc = { 0 };
+
+		r = config_parse_share(c->share.items[i], &s, e);
+		if (r < 0)
+			return r;
+		sc.path = s.path;
+		sc.readonly = s.readonly;
+		r = add_share(vm, &sc, s.tag, n_shares++, e);
+		config_share_clear(&s);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int add_network(struct lkvm_vm *vm, struct config_network *n, unsigned int number, struct err *e)
+{
+	struct link_config lc = {
+		.tapif = n->tapif,
+		.fd = n->fd,
+		.pairs = (unsigned int)n->queues,
+		.host_ip = n->host_ip,
+		.script = n->script,
+		.downscript = n->downscript,
+	};
+	struct virtio_net_config nc = {
+		.mac = { 0x02, 0x15, 0x15, 0x15, 0x15, (uint8_t)(0x15 + number) },
+		.mtu = (unsigned int)n->mtu,
+	};
+	struct virtio_device *vd;
+	int r = link_open(&lc, &nc.link, e);
+
+	if (r < 0)
+		return r;
+	if (n->has_mac)
+		memcpy(nc.mac, n->mac, sizeof(nc.mac));
+	r = virtio_net_create(&nc, &vm->env, &vd, e);
+	if (r < 0) {
+		link_close(nc.link);
+		return r;
+	}
+	return place(vm, vd, number, e);
+}
+
+static int add_networks(struct lkvm_vm *vm, struct vm_root *root, struct err *e)
+{
+	const struct lkvm_config *c = vm->config;
+	unsigned int number = 0;
+
+	for (unsigned int i = 0; i < c->network.n; i++) {
+		struct config_network n;
+		int r = config_parse_network(c->network.items[i], &n, e);
+
+		if (r < 0)
+			return r;
+		if (!n.none) {
+			r = add_network(vm, &n, number++, e);
+			root->has_network = true;
+		}
+		config_network_clear(&n);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int add_console(struct lkvm_vm *vm, struct err *e)
+{
+	struct stream *streams[CONFIG_CONSOLES];
+	struct virtio_console_config cc = { .streams = streams };
+	struct virtio_device *vd;
+	int r;
+
+	for (unsigned int i = 0; i < CONFIG_CONSOLES; i++)
+		if (i == 0 || vm->stream[i])
+			streams[cc.n++] = vm->stream[i];
+	r = virtio_console_create(&cc, &vm->env, &vd, e);
+	return r < 0 ? r : place(vm, vd, 0, e);
+}
+
+int vm_add_virtio_devices(struct lkvm_vm *vm, struct vm_root *root, struct err *e)
+{
+	const struct lkvm_config *c = vm->config;
+	struct virtio_device *vd;
+	int r;
+
+	if ((r = add_disks(vm, root, e)) < 0 || (r = add_networks(vm, root, e)) < 0)
+		return r;
+	if (c->console == CONSOLE_VIRTIO && (r = add_console(vm, e)) < 0)
+		return r;
+	if (c->rng && ((r = virtio_rng_create(&vm->env, &vd, e)) < 0 || (r = place(vm, vd, 0, e)) < 0))
+		return r;
+	if (c->balloon) {
+		if ((r = virtio_balloon_create(&vm->env, &vd, e)) < 0 || (r = place(vm, vd, 0, e)) < 0)
+			return r;
+		vm->balloon = vd;
+	}
+	return 0;
+}
+
+void vm_remove_devices(struct lkvm_vm *vm)
+{
+	while (vm->n_virtio) {
+		struct vm_virtio *v = &vm->virtio[--vm->n_virtio];
+
+		virtio_mmio_destroy(v->mmio);
+		virtio_destroy(v->vd);
+	}
+	while (vm->n_devices) {
+		struct vm_device *d = &vm->device[--vm->n_devices];
+
+		d->destroy(d->dev);
+	}
+}
