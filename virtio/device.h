@@ -4,8 +4,12 @@
  * and its own state; a transport gives const ops. The core alone owns negotiation, selectors, generation and the order of reset; a queue cannot
  * change after activation (DRIVER_OK).
  *
- * Locking: one mutex a device. vCPU threads enter through the transport, the loop thread through doorbells and completions.
- * Every class op except destroy is called with the lock held; completions take it themselves with virtio_lock().
+ * Locking: one mutex a device, recursive, since loop_submit may complete a request while kick is still running. vCPU threads enter through the
+ * transport, the loop thread through doorbells and completions. Every class op except destroy is called with the lock held; completions
+ * take it themselves with virtio_lock().
+ *
+ * A device that is reset or paused waits for its requests in flight, which complete on the loop thread. So a transport's registers and
+ * virtio_pause() are for other threads than the loop's, unless nothing of that device can be in flight.
  */
 #ifndef LKVM_VIRTIO_DEVICE_H
 #define LKVM_VIRTIO_DEVICE_H
@@ -29,7 +33,7 @@ struct virtio_device;
 /* What a device needs of its VM; outlives the device. */
 struct virtio_env {
 	struct memory *memory;
-	struct loop *loop;
+	struct loop *loop; /* NULL: kicks run in virtio_ring() itself (tests and fuzzers of devices that need no loop) */
 	const struct log *log;
 };
 
@@ -68,6 +72,16 @@ struct virtio_transport_ops {
 	int (*doorbell)(void *t, unsigned int n, int fd, bool connect);
 };
 
+/* Device status (2.1). */
+enum {
+	VIRTIO_STATUS_ACKNOWLEDGE = 1,
+	VIRTIO_STATUS_DRIVER = 2,
+	VIRTIO_STATUS_DRIVER_OK = 4,
+	VIRTIO_STATUS_FEATURES_OK = 8,
+	VIRTIO_STATUS_NEEDS_RESET = 64,
+	VIRTIO_STATUS_FAILED = 128,
+};
+
 /* Plain state that the guest can see; saved and loaded by copy. */
 struct virtio_state {
 	uint64_t driver_features;
@@ -79,8 +93,10 @@ struct virtio_state {
 struct virtio_queue_slot {
 	struct queue q;
 	uint16_t max_num;
-	int doorbell_fd; /* -1 until activated */
+	atomic_int doorbell_fd; /* -1 until the queue is first active; then kept until destroy, as other threads ring it without a lock */
 	struct loop_source *doorbell;
+	bool connected; /* the transport rings doorbell_fd by itself */
+	bool again;	/* without a loop: virtio_kick_later() during kick */
 	struct virtio_device *vd;
 };
 
@@ -98,6 +114,10 @@ struct virtio_device {
 	uint32_t config_size;
 	struct virtio_state s;
 	bool active, paused;
+	bool resetting;	       /* a reset waits for requests in flight: the driver's other accesses change nothing */
+	bool destroying;       /* virtio_put() ends the turn of the loop that virtio_destroy() waits in */
+	unsigned int in_kick;
+	uint64_t signals;      /* queues to signal at the end of kick */
 	atomic_bool said_broken;
 	unsigned int n_queues;
 	struct virtio_queue_slot queue[]; /* n_queues */
@@ -110,7 +130,10 @@ struct virtio_device {
 int virtio_create(const struct virtio_class *class, void *dev, const struct virtio_env *env, uint64_t offered,
 		  uint32_t config_size, const uint16_t *queue_sizes, unsigned int n_queues,
 		  struct virtio_device **ret);
-/* Quiesces, disconnects and destroys. The loop must be stopped or the caller be on it. NULL is fine. */
+/*
+ * Quiesces, disconnects and destroys. The loop must be stopped or the caller be on it: requests still in flight are waited for by turning
+ * the loop here. NULL is fine.
+ */
 void virtio_destroy(struct virtio_device *vd);
 DEFINE_CLEANUP(virtio_device, virtio_destroy)
 
@@ -125,6 +148,7 @@ static inline void virtio_unlock(struct virtio_device *vd)
 }
 
 /* --- for transports (lock held unless said otherwise) --- */
+/* Takes the lock itself. ops NULL: the transport goes away; its doorbells are disconnected first. */
 void virtio_connect(struct virtio_device *vd, const struct virtio_transport_ops *ops, void *ctx);
 uint32_t virtio_device_features(const struct virtio_device *vd);	  /* the selected word; 0 beyond 63 */
 void virtio_set_driver_features(struct virtio_device *vd, uint32_t word); /* the selected word; only before FEATURES_OK */
@@ -148,9 +172,14 @@ static inline bool virtio_has(const struct virtio_device *vd, unsigned int bit)
 {
 	return vd->features >> bit & 1;
 }
-/* NULL when the queue is not running. */
+/* May new requests be taken? kick is only called then; other sources of work (input) ask, or go through virtio_kick_later(). */
+static inline bool virtio_running(const struct virtio_device *vd)
+{
+	return vd->active && !vd->paused && !vd->resetting && !(vd->s.status & VIRTIO_STATUS_NEEDS_RESET);
+}
+/* NULL when the queue is not running. Usable for pushes while a pause or reset waits for what is in flight. */
 struct queue *virtio_queue(struct virtio_device *vd, unsigned int n);
-/* After pushes: interrupts the driver if it wants to be. */
+/* After pushes: interrupts the driver if it wants to be. Within kick it is remembered, and done once when kick returns. */
 void virtio_signal(struct virtio_device *vd, unsigned int n);
 /* The device's configuration space changed: new generation, interrupt. */
 void virtio_config_changed(struct virtio_device *vd);
@@ -167,7 +196,11 @@ void virtio_kick_later(struct virtio_device *vd, unsigned int n);
 /* Stops and restarts processing around pause, save and load; doorbells rung meanwhile are kept. */
 void virtio_pause(struct virtio_device *vd);
 void virtio_resume(struct virtio_device *vd);
-/* A serial picture of virtio_state, each queue_state, and the device's own state. size query with buf NULL. -errno. */
+/*
+ * A serial picture of virtio_state, each queue_state, and the device's own state: its size, or -errno (-EBUSY when not paused, -ENOSPC). Size query with buf NULL.
+ * virtio_load wants a device in its state after creation, of the same class, features and queues. It activates (class->activate), then class->load,
+ * and notifies every queue, since the interrupt's own state is the transport's. Both while paused.
+ */
 int64_t virtio_save(struct virtio_device *vd, void *buf, size_t len);
 int virtio_load(struct virtio_device *vd, const void *buf, size_t len, struct err *e);
 

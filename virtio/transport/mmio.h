@@ -3,6 +3,9 @@
  * virtio over MMIO, version 2 (virtio 1.3, 4.2). Where the host has read-only memory slots, the register page of an active device is one, so that
  * reads do not leave the guest; where it has coalesced MMIO, InterruptACK waits in its ring and is applied (irq_sync) before a line is computed;
  * QueueNotify is an ioeventfd. Plain exits where a capability is missing.
+ *
+ * A level line whose controller has no irq_ops.sync gets no queued InterruptACK, since nothing would lower it in time (see mmio.c).
+ * Registers take the device's lock (see virtio/device.h for who may wait there), except QueueNotify and InterruptACK.
  */
 #ifndef LKVM_VIRTIO_TRANSPORT_MMIO_H
 #define LKVM_VIRTIO_TRANSPORT_MMIO_H
@@ -22,12 +25,15 @@ struct virtio_mmio;
 struct virtio_mmio_config {
 	struct hv *hv;
 	unsigned int slot;
-	uint64_t base;
+	uint64_t base; /* page-aligned */
 	struct coalescer *coalescer; /* or NULL */
 	struct irq_line irq; /* level: high while InterruptStatus is not 0; edge: a pulse for each notification */
 };
 
-/* Puts vd on the bus at config->base. The transport does not own vd: destroy the transport first. */
+/*
+ * Puts vd on the bus at config->base. The transport does not own vd: destroy the transport first. -EINVAL for a base that is not aligned or a
+ * configuration space that does not fit, -ENOMEM, bus_add's own.
+ */
 int virtio_mmio_create(struct virtio_device *vd, struct bus *bus, const struct virtio_mmio_config *config,
 		       struct virtio_mmio **ret, struct err *e);
 void virtio_mmio_destroy(struct virtio_mmio *m);
