@@ -31,12 +31,15 @@
 lkvm_cache=${LKVM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lkvm}
 lkvm_repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 lkvm_tool=$(basename "$0")
-mkdir -p "$lkvm_cache/locks"
+[[ $lkvm_cache = /* ]] || lkvm_cache=$PWD/$lkvm_cache
 export DEBIAN_FRONTEND=noninteractive
 
 say() { printf '%s: %s\n' "$lkvm_tool" "$*" >&2; }
 die() { printf '%s: %s\n' "$lkvm_tool" "$*" >&2; exit 1; }
 must() { "$@" || die "this failed, see above: $*"; }
+[[ $lkvm_cache != *[[:space:]\'\"]* ]] || die "the cache folder '$lkvm_cache' has a space or a quote in its name; set LKVM_CACHE to another"
+mkdir -p "$lkvm_cache/locks" || die "the cache folder $lkvm_cache cannot be made; set LKVM_CACHE to another"
+
 have() { command -v "$1" >/dev/null 2>&1; }
 
 wait_all() {
@@ -262,7 +265,7 @@ _apt_update() {
 	_apt_configure "$arch" "$suites" "$dir"
 	if ! APT_CONFIG=$dir/apt.conf apt-get update >"$dir/update.log" 2>&1 || grep -qE '^(E:|W: (Failed|Some|GPG))' "$dir/update.log"; then
 		rm -f "$dir/.updated"
-		tail -n 10 "$dir/update.log" >&2
+		grep -E '^[EW]:' "$dir/update.log" | head -n 3 >&2 || true
 		die "the package index of $suites ($arch) could not be read; check the network, the machine's apt sources, or LKVM_MIRROR"
 	fi
 	APT_CONFIG=$dir/apt.conf apt-cache gencaches >/dev/null 2>&1 || true
