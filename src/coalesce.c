@@ -24,7 +24,7 @@ struct coalescer {
 	struct loop_source *timer;
 	atomic_bool watching;
 	atomic_ulong applied; /* queued writes so far */
-	unsigned long seen;   /* of them, at the timer's last look; loop thread */
+	atomic_ulong seen;    /* of them, when the watch was last put on */
 	unsigned int fruitless;
 	pthread_mutex_t busy_lock;
 	bool (*busy)(void *ctx);
@@ -34,11 +34,19 @@ struct coalescer {
 	unsigned int n_zones, room;
 };
 
+static bool put_on(struct coalescer *c)
+{
+	if (atomic_exchange(&c->watching, true))
+		return false;
+	atomic_store(&c->seen, atomic_load(&c->applied));
+	return true;
+}
+
 static void on_timer(void *ctx, uint32_t events)
 {
 	struct coalescer *c = ctx;
-	unsigned long applied;
-	bool busy;
+	unsigned long seen = atomic_load(&c->seen);
+	bool busy, fruitless;
 
 	/*
 	 * Cleared before the drain: what is put in service from here on arms the timer itself. Pairs with the exchange in
@@ -46,15 +54,12 @@ static void on_timer(void *ctx, uint32_t events)
 	 */
 	atomic_store(&c->watching, false);
 	coalescer_drain(c);
-	applied = atomic_load(&c->applied);
+	fruitless = atomic_load(&c->applied) == seen;
 	pthread_mutex_lock(&c->busy_lock);
-	busy = c->busy ? c->busy(c->busy_ctx) : applied == c->seen;
+	busy = c->busy ? c->busy(c->busy_ctx) : fruitless;
 	pthread_mutex_unlock(&c->busy_lock);
-	c->fruitless = applied == c->seen ? MIN(c->fruitless + 1, FRUITLESS_MAX) : 0;
-	c->seen = applied;
-	if (!busy)
-		c->fruitless = 0;
-	else if (!atomic_exchange(&c->watching, true))
+	c->fruitless = busy && fruitless ? MIN(c->fruitless + 1, FRUITLESS_MAX) : 0;
+	if (busy && put_on(c))
 		loop_arm(c->timer,
 			 c->fruitless == FRUITLESS_MAX ? SLOW_WATCH_NS : COALESCER_WATCH_NS);
 }
@@ -193,7 +198,7 @@ void coalescer_watch(struct coalescer *c)
 {
 	if (!c || atomic_load(&c->watching))
 		return;
-	if (!atomic_exchange(&c->watching, true))
+	if (put_on(c))
 		loop_arm(c->timer, COALESCER_WATCH_NS);
 }
 
