@@ -32,7 +32,9 @@ lkvm_cache=${LKVM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lkvm}
 lkvm_repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 lkvm_tool=$(basename "$0")
 [[ $lkvm_cache = /* ]] || lkvm_cache=$PWD/$lkvm_cache
-export DEBIAN_FRONTEND=noninteractive
+# Neither the person's language nor compiler settings reach what these tools run.
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+unset CC CFLAGS CPPFLAGS LDFLAGS LANGUAGE PKG_CONFIG_PATH PKG_CONFIG_LIBDIR
 
 say() { printf '%s: %s\n' "$lkvm_tool" "$*" >&2; }
 die() { printf '%s: %s\n' "$lkvm_tool" "$*" >&2; exit 1; }
