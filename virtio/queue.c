@@ -93,11 +93,16 @@ static void mark_written(struct queue *q, const struct chain *c, uint32_t writte
 
 void queue_push(struct queue *q, const struct chain *c, uint32_t written)
 {
-	if (written > c->in_len)
-		written = c->in_len;
-	if (written && tracking(q->memory))
-		mark_written(q, c, written);
-	q->ops->push(q, c, written);
+	queue_push_many(q, c, &written, 1);
+}
+
+void queue_push_many(struct queue *q, const struct chain *c, const uint32_t *written, unsigned int n)
+{
+	if (tracking(q->memory))
+		for (unsigned int i = 0; i < n; i++)
+			mark_written(q, &c[i], written[i]);
+	if (n)
+		q->ops->push(q, c, written, n);
 }
 
 bool queue_wants_interrupt(struct queue *q)

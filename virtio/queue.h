@@ -61,6 +61,8 @@ int queue_pop(struct queue *q, struct chain *c);
 void queue_unpop(struct queue *q, const struct chain *c);
 /* Hands a request back with `written` bytes in its writable part (from its start), which are marked dirty. Requests may be pushed in any order. */
 void queue_push(struct queue *q, const struct chain *c, uint32_t written);
+/* The same for n requests, written[i] bytes in c[i]: the driver sees all of them or none (a network frame in several buffers). */
+void queue_push_many(struct queue *q, const struct chain *c, const uint32_t *written, unsigned int n);
 
 /* After a batch of pushes: does the driver want an interrupt? Contains the barrier that event suppression needs. */
 bool queue_wants_interrupt(struct queue *q);

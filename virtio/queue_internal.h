@@ -28,7 +28,7 @@ struct desc {
 struct queue_ops {
 	int (*pop)(struct queue *q, struct chain *c);
 	void (*unpop)(struct queue *q, const struct chain *c);
-	void (*push)(struct queue *q, const struct chain *c, uint32_t written);
+	void (*push)(struct queue *q, const struct chain *c, const uint32_t *written, unsigned int n);
 	bool (*wants_interrupt)(struct queue *q);
 	void (*doorbell_off)(struct queue *q);
 	bool (*doorbell_on)(struct queue *q);

@@ -133,25 +133,37 @@ static unsigned int distance(uint16_t from, uint16_t to, uint16_t num)
 	return b >= a ? b - a : b + 2 * num - a;
 }
 
-static void packed_push(struct queue *q, const struct chain *c, uint32_t written)
+static void packed_push(struct queue *q, const struct chain *c, const uint32_t *written, unsigned int n)
 {
 	struct queue_state *s = &q->s;
-	size_t at = (size_t)DESC_SIZE * s->next_used;
-	uint16_t flags = (s->used_wrap ? DESC_AVAIL | DESC_USED : 0) | (written ? DESC_WRITE : 0);
+	size_t first_at = (size_t)DESC_SIZE * s->next_used;
+	uint16_t first_flags = 0;
 
-	slice_store_le32(&q->desc, at + 8, written, memory_order_relaxed);
-	slice_store_le16(&q->desc, at + 12, c->id, memory_order_relaxed);
-	/* Pairs with the driver's read barrier after it has seen USED (2.8.22): data, id and length come first. */
-	slice_store_le16(&q->desc, at + 14, flags, memory_order_release);
-	queue_stored(q, s->desc + at + 8, 8);
-	s->next_used += c->n_desc;
-	if (s->next_used >= s->num) {
-		s->next_used -= s->num;
-		s->used_wrap = !s->used_wrap;
+	for (unsigned int i = 0; i < n; i++) {
+		size_t at = (size_t)DESC_SIZE * s->next_used;
+		uint16_t flags = (s->used_wrap ? DESC_AVAIL | DESC_USED : 0) | (written[i] ? DESC_WRITE : 0);
+
+		slice_store_le32(&q->desc, at + 8, written[i], memory_order_relaxed);
+		slice_store_le16(&q->desc, at + 12, c[i].id, memory_order_relaxed);
+		if (i)
+			slice_store_le16(&q->desc, at + 14, flags, memory_order_release);
+		else
+			first_flags = flags;
+		queue_stored(q, s->desc + at + 8, 8);
+		s->next_used += c[i].n_desc;
+		if (s->next_used >= s->num) {
+			s->next_used -= s->num;
+			s->used_wrap = !s->used_wrap;
+		}
+		/* A whole round without a decision: the next one must not compare. */
+		if (distance(s->signalled_used, position(s->next_used, s->used_wrap), s->num) >= s->num)
+			s->signalled_valid = false;
 	}
-	/* A whole round without a decision: the next one must not compare. */
-	if (distance(s->signalled_used, position(s->next_used, s->used_wrap), s->num) >= s->num)
-		s->signalled_valid = false;
+	/*
+	 * The first one's flags come last, as the driver looks at no later slot before (2.8.11). Pairs with its read barrier after it has seen
+	 * USED (2.8.22): data, ids and lengths come first.
+	 */
+	slice_store_le16(&q->desc, first_at + 14, first_flags, memory_order_release);
 }
 
 static bool packed_wants_interrupt(struct queue *q)

@@ -120,18 +120,21 @@ static void split_unpop(struct queue *q, const struct chain *c)
 	q->s.next_avail--;
 }
 
-static void split_push(struct queue *q, const struct chain *c, uint32_t written)
+static void split_push(struct queue *q, const struct chain *c, const uint32_t *written, unsigned int n)
 {
 	struct queue_state *s = &q->s;
-	size_t at = USED_RING + 8 * (size_t)(s->next_used & (s->num - 1));
 
-	slice_store_le32(&q->device, at, c->id, memory_order_relaxed);
-	slice_store_le32(&q->device, at + 4, written, memory_order_relaxed);
-	queue_stored(q, s->device + at, 8);
-	s->next_used++;
-	if (s->next_used == s->signalled_used) /* once around without a decision: the next one must not compare */
-		s->signalled_valid = false;
-	/* Pairs with the driver's read barrier after it has read used->idx (2.7.14): data and ring entry come first. */
+	for (unsigned int i = 0; i < n; i++) {
+		size_t at = USED_RING + 8 * (size_t)(s->next_used & (s->num - 1));
+
+		slice_store_le32(&q->device, at, c[i].id, memory_order_relaxed);
+		slice_store_le32(&q->device, at + 4, written[i], memory_order_relaxed);
+		queue_stored(q, s->device + at, 8);
+		s->next_used++;
+		if (s->next_used == s->signalled_used) /* once around without a decision: the next one must not compare */
+			s->signalled_valid = false;
+	}
+	/* Pairs with the driver's read barrier after it has read used->idx (2.7.14): data and ring entries come first. */
 	slice_store_le16(&q->device, USED_IDX, s->next_used, memory_order_release);
 	queue_stored(q, s->device + USED_IDX, 2);
 }
