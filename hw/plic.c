@@ -25,11 +25,6 @@
 #define IRQ_S_EXT 9
 #define NOT_CONNECTED UINT32_C(0xffffffff)
 
-/* A handler may be slow: completions are looked for each WATCH_NS at first, then each WATCH_SLOW_NS. */
-#define WATCH_NS COALESCER_WATCH_NS
-#define WATCH_FAST_ROUNDS 64
-#define WATCH_SLOW_NS (16 * COALESCER_WATCH_NS)
-
 enum zone_state { ZONE_NONE, ZONE_QUEUED, ZONE_REFUSED };
 
 struct plic {
@@ -51,12 +46,8 @@ struct plic {
 	uint64_t notified[HART_WORDS]; /* the level each vCPU was given last */
 	struct plic_stats stats;
 
-	/* Queued completions. setup is taken at a hart's first claim, before the coalescer's lock; it guards zones being made and the timer. */
-	pthread_mutex_t setup;
-	_Atomic(unsigned char) zone[PLIC_MAX_VCPUS]; /* enum zone_state */
-	struct loop_source *timer;
-	atomic_bool watching; /* the timer is armed or its function runs */
-	unsigned int watch_rounds; /* whoever owns the watch writes it */
+	/* Per hart: whether its completions are queued (enum zone_state). */
+	_Atomic(unsigned char) zone[PLIC_MAX_VCPUS];
 };
 
 static uint64_t *source_listeners(struct plic *p, unsigned int source)
@@ -162,24 +153,16 @@ static bool in_service(struct plic *p)
 	return false;
 }
 
-/*
- * A completion may wait in the ring of a guest that leaves nothing else behind, while its line is high: as long as something is in service, and not only
- * for the coalescer's one look, somebody drains.
- */
-static void watch_expired(void *ctx, uint32_t events)
+/* The coalescer looks into its ring again and again while this is so: the end of a service may be all that a guest leaves there. */
+static bool in_service_now(void *ctx)
 {
 	struct plic *p = ctx;
-	bool again;
+	bool yes;
 
-	coalescer_drain(p->config.coalescer);
 	pthread_mutex_lock(&p->lock);
-	again = in_service(p);
-	/* Cleared under the lock under which claims are made: whoever claims later sees it cleared and arms the timer. */
-	if (!again)
-		atomic_store_explicit(&p->watching, false, memory_order_relaxed);
+	yes = in_service(p);
 	pthread_mutex_unlock(&p->lock);
-	if (again)
-		loop_arm(p->timer, ++p->watch_rounds < WATCH_FAST_ROUNDS ? WATCH_NS : WATCH_SLOW_NS);
+	return yes;
 }
 
 static void completion_queued(void *ctx, uint64_t gpa, const void *data, unsigned int len);
@@ -189,40 +172,23 @@ static uint64_t zone_address(const struct plic *p, unsigned int hart)
 	return p->config.base + CONTEXT_BASE + (uint64_t)(2 * hart + 1) * CONTEXT_STRIDE + CONTEXT_CLAIM;
 }
 
-/* The first successful claim of a hart's S context: from now on its completions are queued, if the host lets them. */
-static enum zone_state zone_open(struct plic *p, unsigned int hart)
-{
-	enum zone_state zone;
-
-	pthread_mutex_lock(&p->setup);
-	zone = atomic_load_explicit(&p->zone[hart], memory_order_relaxed);
-	if (zone == ZONE_NONE) {
-		zone = ZONE_REFUSED;
-		if ((p->timer || loop_add_timer(p->config.loop, watch_expired, p, &p->timer) >= 0) &&
-		    coalescer_add(p->config.coalescer, zone_address(p, hart), 4, completion_queued, p) >= 0)
-			zone = ZONE_QUEUED;
-		atomic_store_explicit(&p->zone[hart], zone, memory_order_release);
-	}
-	pthread_mutex_unlock(&p->setup);
-	return zone;
-}
-
-/* After a successful claim of a hart's S context; no lock held. */
+/*
+ * After a successful claim of a hart's S context, no lock held. At the first one its completions begin to be queued, if the host lets them. Two vCPUs may claim
+ * for one hart at once: one of them adds the zone, the other's completion leaves the guest if it is early.
+ */
 static void watch_claim(struct plic *p, unsigned int hart)
 {
-	enum zone_state zone;
+	unsigned char zone = atomic_load_explicit(&p->zone[hart], memory_order_relaxed);
 
 	if (!p->config.coalescer)
 		return;
-	zone = atomic_load_explicit(&p->zone[hart], memory_order_acquire);
-	if (zone == ZONE_NONE)
-		zone = zone_open(p, hart);
-	if (zone != ZONE_QUEUED || atomic_load_explicit(&p->watching, memory_order_relaxed))
-		return;
-	if (!atomic_exchange(&p->watching, true)) {
-		p->watch_rounds = 0;
-		loop_arm(p->timer, WATCH_NS);
+	if (zone == ZONE_NONE && atomic_compare_exchange_strong(&p->zone[hart], &zone, ZONE_REFUSED)) {
+		if (coalescer_add(p->config.coalescer, zone_address(p, hart), 4, completion_queued, p) >= 0)
+			zone = ZONE_QUEUED;
+		atomic_store(&p->zone[hart], zone == ZONE_QUEUED ? ZONE_QUEUED : ZONE_REFUSED);
 	}
+	if (zone == ZONE_QUEUED)
+		coalescer_watch(p->config.coalescer);
 }
 
 /* --- claim and completion --- */
@@ -446,13 +412,10 @@ int plic_create(const struct plic_config *config, struct bus *bus, struct plic *
 		return err_set(e, -EINVAL, "The PLIC serves 1 to %u vCPUs, not %u", PLIC_MAX_VCPUS, config->n_vcpus);
 	if (!config->n_sources || config->n_sources > PLIC_MAX_SOURCES)
 		return err_set(e, -EINVAL, "The PLIC has 1 to %u sources, not %u", PLIC_MAX_SOURCES, config->n_sources);
-	if (config->coalescer && !config->loop)
-		return err_set(e, -EINVAL, "The PLIC needs an event loop beside coalesced MMIO");
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		goto oom;
 	pthread_mutex_init(&p->lock, NULL);
-	pthread_mutex_init(&p->setup, NULL);
 	p->config = *config;
 	p->config.vcpus = NULL;
 	p->n_contexts = 2 * config->n_vcpus;
@@ -477,6 +440,7 @@ int plic_create(const struct plic_config *config, struct bus *bus, struct plic *
 		}
 		p->bus = bus;
 	}
+	coalescer_set_busy(config->coalescer, in_service_now, p);
 	*ret = p;
 	return 0;
 oom:
@@ -490,11 +454,10 @@ void plic_destroy(struct plic *p)
 		return;
 	if (p->bus)
 		bus_remove(p->bus, p->config.base);
-	loop_remove(p->timer);
+	coalescer_set_busy(p->config.coalescer, NULL, NULL);
 	for (unsigned int hart = 0; hart < p->config.n_vcpus; hart++)
 		if (p->zone[hart] == ZONE_QUEUED)
 			coalescer_remove(p->config.coalescer, zone_address(p, hart));
-	pthread_mutex_destroy(&p->setup);
 	pthread_mutex_destroy(&p->lock);
 	free(p->listeners);
 	free(p->context);

@@ -10,7 +10,8 @@
  * idle; the gateway is idle again after completion, when it looks at its level once more. A line that falls before the claim leaves the pending bit as it
  * is ("Interrupt Gateways"). One edge during service is remembered; edges before the claim merge.
  *
- * Where a coalescer is given, completions of a context wait in its ring from that context's first successful claim on.
+ * Where a coalescer is given, completions of an S context wait in its ring from that context's first successful claim on; the coalescer's watch is the
+ * PLIC's (coalescer_set_busy).
  *
  * Locking: one leaf lock. The line operations may be called with any lock held, a coalescer's handler included; they never wait for the guest.
  */
@@ -25,7 +26,6 @@
 #include "dt.h"
 #include "hv/hv.h"
 #include "irq.h"
-#include "loop/loop.h"
 
 #define PLIC_SIZE 0x4000000 /* bytes of address space: 15872 contexts */
 #define PLIC_MAX_SOURCES 1023
@@ -40,7 +40,6 @@ struct plic_config {
 	unsigned int n_sources;	      /* 1 to PLIC_MAX_SOURCES */
 	uint64_t base;
 	struct coalescer *coalescer; /* or NULL: plain exits */
-	struct loop *loop;	     /* needed with a coalescer; else may be NULL */
 	uint32_t phandle;	     /* of the PLIC's own node */
 	uint32_t intc_phandle;	     /* hart h's interrupt controller is intc_phandle + h */
 };
