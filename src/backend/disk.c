@@ -26,6 +26,7 @@ struct raw {
 	struct loop *loop;
 	int fd;	      /* locked; O_DIRECT when asked for */
 	int cache_fd; /* the same file through the page cache when fd is O_DIRECT, else -1 */
+	enum loop_io_path path, cache_path;
 	uint32_t align; /* of offset, length and buffers for O_DIRECT */
 	unsigned int bounces;
 	void *zeroes; /* ZEROES_SIZE of the zero page, mapped when first needed */
@@ -99,6 +100,14 @@ static void use_iov(struct disk_request *r, const struct iovec *iov, unsigned in
 	r->io.n_iov = MIN(n, IOV_BATCH);
 }
 
+static void use_fd(struct raw *raw, struct disk_request *r, bool direct)
+{
+	bool cache = raw->cache_fd >= 0 && !direct;
+
+	r->io.fd = cache ? raw->cache_fd : raw->fd;
+	r->io.path = cache ? raw->cache_path : raw->path;
+}
+
 /* Describes the next step of a transfer in r->io. */
 static void prepare_transfer(struct raw *raw, struct disk_request *r, bool write)
 {
@@ -133,7 +142,7 @@ static void prepare_transfer(struct raw *raw, struct disk_request *r, bool write
 			direct = false;
 		}
 	}
-	r->io.fd = direct || raw->cache_fd < 0 ? raw->fd : raw->cache_fd;
+	use_fd(raw, r, direct);
 }
 
 static void prepare_zeroes(struct raw *raw, struct disk_request *r)
@@ -146,7 +155,7 @@ static void prepare_zeroes(struct raw *raw, struct disk_request *r)
 	if ((pos | r->part.iov_len) & (raw->align - 1))
 		direct = false;
 	r->io.op = LOOP_IO_WRITE;
-	r->io.fd = direct || raw->cache_fd < 0 ? raw->fd : raw->cache_fd;
+	use_fd(raw, r, direct);
 	r->io.offset = pos;
 	use_iov(r, &r->part, 1);
 }
@@ -160,7 +169,7 @@ static void prepare(struct raw *raw, struct disk_request *r)
 		break;
 	case DISK_FLUSH:
 		r->io.op = LOOP_IO_FDATASYNC;
-		r->io.fd = raw->fd;
+		use_fd(raw, r, true);
 		break;
 	case DISK_DISCARD:
 	case DISK_WRITE_ZEROES:
@@ -170,7 +179,7 @@ static void prepare(struct raw *raw, struct disk_request *r)
 		}
 		/* On a block device, punching is a discard that also reads as zero afterwards. */
 		r->io.op = LOOP_IO_FALLOCATE;
-		r->io.fd = raw->fd;
+		use_fd(raw, r, true);
 		r->io.fallocate_mode = FALLOC_FL_KEEP_SIZE | (r->stage == STAGE_PUNCH ? FALLOC_FL_PUNCH_HOLE :
 											FALLOC_FL_ZERO_RANGE);
 		r->io.offset = r->offset;
@@ -567,6 +576,9 @@ int disk_open(struct loop *loop, const struct disk_config *config, struct disk *
 		}
 	}
 
+	raw->path = loop_io_path(raw->fd);
+	if (raw->cache_fd >= 0)
+		raw->cache_path = loop_io_path(raw->cache_fd);
 	if (S_ISBLK(st.st_mode)) {
 		r = inspect_block(raw, &st, path, e);
 		if (r < 0)
