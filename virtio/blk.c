@@ -58,6 +58,7 @@ enum {
 #define SLAB_REQUESTS 8
 #define BATCH 256 /* requests of one kick before others get their turn */
 
+/* At most as many as the queues have entries: the rings refuse more. */
 struct request {
 	struct disk_request disk;
 	struct blk *blk;
@@ -92,7 +93,6 @@ struct blk {
 	uint32_t pushed;
 	struct slab *slabs;
 	struct request *idle;
-	uint16_t in_flight[VIRTIO_BLK_MAX_QUEUES];
 	struct iovec scratch[IOV_MAX_CHAIN];
 };
 
@@ -165,7 +165,6 @@ static void request_finish(struct blk *blk, struct request *r, uint8_t status)
 	if (r->trimmed)
 		c->iov[c->n_out + c->n_in - 1].iov_len++;
 	complete(blk, r->queue, c, r->status, status, status == S_OK && r->type == T_IN);
-	blk->in_flight[r->queue]--;
 	request_put(blk, r);
 	virtio_put(blk->vd);
 }
@@ -317,7 +316,7 @@ static uint8_t check(const struct blk *blk, const struct chain *c, uint32_t type
 }
 
 /* A request just taken, its buffers in blk->scratch. False: the guest broke the protocol. */
-static bool start(struct blk *blk, unsigned int n, struct queue *q, const struct chain *c)
+static bool start(struct blk *blk, unsigned int n, const struct chain *c)
 {
 	uint8_t header[HEADER_SIZE], value;
 	struct iovec *last = &c->iov[c->n_out + c->n_in - 1];
@@ -333,10 +332,6 @@ static bool start(struct blk *blk, unsigned int n, struct queue *q, const struct
 	}
 	if (chain_read(c, 0, header, sizeof(header)) != sizeof(header)) {
 		virtio_broken(blk->vd, "a block request has no whole header");
-		return false;
-	}
-	if (blk->in_flight[n] >= q->s.num) {
-		virtio_broken(blk->vd, "more block requests are outstanding than the queue has entries");
 		return false;
 	}
 	status = (char *)last->iov_base + last->iov_len - 1;
@@ -369,7 +364,6 @@ static bool start(struct blk *blk, unsigned int n, struct queue *q, const struct
 	r->queue = n;
 	r->range = r->n_ranges = 0;
 	r->trimmed = r->flushing = false;
-	blk->in_flight[n]++;
 	virtio_get(blk->vd);
 	switch (type) {
 	case T_FLUSH:
@@ -409,7 +403,7 @@ static void blk_kick(void *dev, unsigned int n)
 			if (r <= 0)
 				break;
 			budget--;
-			if (!start(blk, n, q, &c)) {
+			if (!start(blk, n, &c)) {
 				blk->locked = false;
 				return;
 			}
