@@ -82,10 +82,13 @@ int vm_open_streams(struct lkvm_vm *vm, struct err *e)
 
 /* ---- platform devices ---- */
 
-static void poweroff(void *ctx, enum poweroff_kind kind, uint32_t code)
+/* Of the test finisher's node, which its syscon nodes point to; the architectures number theirs from 1. */
+#define POWEROFF_PHANDLE 0x10000
+
+static void poweroff_requested(void *ctx, enum poweroff_kind kind, unsigned int code)
 {
 	static const enum lkvm_end_reason ends[] = {
-		[POWEROFF_SHUTDOWN] = LKVM_END_POWEROFF,
+		[POWEROFF_PASS] = LKVM_END_POWEROFF,
 		[POWEROFF_RESET] = LKVM_END_REBOOT,
 		[POWEROFF_FAIL] = LKVM_END_PANIC,
 	};
@@ -93,9 +96,12 @@ static void poweroff(void *ctx, enum poweroff_kind kind, uint32_t code)
 	vm_end(ctx, ends[kind], NULL);
 }
 
-static void pvpanic(void *ctx, uint8_t events)
+static void pvpanic_reported(void *ctx, unsigned int events)
 {
-	vm_end(ctx, events & PVPANIC_SHUTDOWN ? LKVM_END_POWEROFF : LKVM_END_PANIC, NULL);
+	if (events & PVPANIC_PANICKED)
+		vm_end(ctx, LKVM_END_PANIC, NULL);
+	else if (events & PVPANIC_SHUTDOWN)
+		vm_end(ctx, LKVM_END_POWEROFF, NULL);
 }
 
 static void add_node(struct machine *m, void (*write)(void *, struct dt *), void *ctx)
@@ -174,7 +180,12 @@ int vm_add_platform_devices(struct lkvm_vm *vm, struct err *e)
 		add_node(m, goldfish_rtc_node, rtc);
 	}
 	if (map->poweroff_base) {
-		struct poweroff_config pc = { .base = map->poweroff_base, .request = poweroff, .ctx = vm };
+		struct poweroff_config pc = {
+			.base = map->poweroff_base,
+			.phandle = POWEROFF_PHANDLE,
+			.fn = poweroff_requested,
+			.ctx = vm,
+		};
 		struct poweroff *p;
 
 		if ((r = poweroff_create(&pc, m->bus, &p, e)) < 0)
@@ -183,7 +194,7 @@ int vm_add_platform_devices(struct lkvm_vm *vm, struct err *e)
 		add_node(m, poweroff_node, p);
 	}
 	if (map->pvpanic_base) {
-		struct pvpanic_config pc = { .base = map->pvpanic_base, .event = pvpanic, .ctx = vm };
+		struct pvpanic_config pc = { .base = map->pvpanic_base, .fn = pvpanic_reported, .ctx = vm };
 		struct pvpanic *p;
 
 		if ((r = pvpanic_create(&pc, m->bus, &p, e)) < 0)

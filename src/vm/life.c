@@ -178,7 +178,7 @@ static int start(struct lkvm_vm *vm, struct err *e)
 		return err_set(e, r, "a thread cannot be started: %s", err_name(r));
 	vm->loop_started = true;
 	for (unsigned int i = 0; i < vm->machine.n_vcpus; i++) {
-		char name[16];
+		char name[32];
 
 		snprintf(name, sizeof(name), "lkvm-vcpu-%u", i);
 		pthread_mutex_lock(&vm->lock);
