@@ -31,6 +31,7 @@
 lkvm_cache=${LKVM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lkvm}
 lkvm_repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 lkvm_tool=$(basename "$0")
+lkvm_apt_etc=/etc/apt
 [[ $lkvm_cache = /* ]] || lkvm_cache=$PWD/$lkvm_cache
 # Neither the person's language nor compiler settings reach what these tools run.
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
@@ -131,7 +132,7 @@ host_tools() {
 # written into the source itself comes with its lines joined by a form feed.
 _apt_sources() {
 	local files=() f
-	for f in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+	for f in "$lkvm_apt_etc"/sources.list "$lkvm_apt_etc"/sources.list.d/*.list "$lkvm_apt_etc"/sources.list.d/*.sources; do
 		[ -r "$f" ] && files+=("$f")
 	done
 	[ ${#files[@]} -gt 0 ] || return 0
