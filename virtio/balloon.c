@@ -7,7 +7,7 @@
 #include "base/sys.h"
 
 /* 5.5.3 */
-enum { F_STATS_VQ = 1, F_DEFLATE_ON_OOM = 2, F_PAGE_REPORTING = 5 };
+enum { F_STATS_VQ = 1, F_DEFLATE_ON_OOM = 2, F_PAGE_REPORTING = 5, F_RING_PACKED = 34 };
 
 /*
  * 5.5.2. Drivers number only the queues that exist: without statistics, reporting comes third. The fourth and fifth number both
@@ -222,15 +222,29 @@ static void balloon_save(void *dev, void *state)
 	*(struct balloon_state *)state = b->s;
 }
 
+/* Ring slots of the statistics queue that are taken and not given back. */
+static unsigned int stats_slots(struct balloon *b)
+{
+	const struct queue *q = virtio_queue(b->vd, Q_STATS);
+
+	if (virtio_has(b->vd, F_RING_PACKED))
+		return q->s.next_avail + (q->s.avail_wrap == q->s.used_wrap ? 0 : q->s.num) - q->s.next_used;
+	return (uint16_t)(q->s.next_avail - q->s.next_used);
+}
+
 static int balloon_load(void *dev, const void *state)
 {
 	struct balloon *b = dev;
 	const struct balloon_state *s = state;
 
-	/* The ring counts one slot at least for a buffer, and no more than there are. */
-	if (s->held > 1 || s->held_id >= QUEUE_SIZE || s->held_n_desc > QUEUE_SIZE)
+	bool running = virtio_queue(b->vd, Q_STATS);
+
+	/* The core has started the queues (unless the device waits for its reset): what is held must be one of theirs. */
+	if (s->held > 1 || (s->held && running && (!s->held_n_desc || s->held_n_desc > stats_slots(b))))
 		return -EINVAL;
 	b->s = *s;
+	if (!running)
+		b->s.held = 0;
 	return 0;
 }
 
@@ -296,7 +310,7 @@ void virtio_balloon_get(struct virtio_device *vd, uint32_t *ret_target, uint32_t
 		*ret_actual = b->s.actual;
 	if (ret_stats) {
 		*ret_stats = b->stats;
-		if (b->s.held && virtio_queue(vd, Q_STATS)) {
+		if (b->s.held && virtio_running(vd) && virtio_queue(vd, Q_STATS)) {
 			stats_give_back(b);
 			virtio_signal(vd, Q_STATS);
 		}
