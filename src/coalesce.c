@@ -22,7 +22,7 @@ struct zone {
 struct coalescer {
 	struct hv *hv;
 	struct loop_source *timer;
-	atomic_bool watching;
+	atomic_int watching; /* a word: RISC-V has no atomic exchange of bytes */
 	atomic_ulong applied; /* queued writes so far */
 	atomic_ulong seen;    /* of them, when the watch was last put on */
 	unsigned int fruitless;

@@ -118,7 +118,7 @@ struct virtio_device {
 	bool destroying;       /* virtio_put() ends the turn of the loop that virtio_destroy() waits in */
 	unsigned int in_kick;
 	uint64_t signals;      /* queues to signal at the end of kick */
-	atomic_bool said_broken;
+	atomic_int said_broken;
 	unsigned int n_queues;
 	struct virtio_queue_slot queue[]; /* n_queues */
 };

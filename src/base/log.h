@@ -24,10 +24,10 @@ void log_line(const struct log *log, enum log_level level, const char *fmt, ...)
 #define log_info(log, ...) log_line(log, LOG_INFO, __VA_ARGS__)
 #define log_debug(log, ...) log_line(log, LOG_DEBUG, __VA_ARGS__)
 
-/* True the first time only; for what a guest could otherwise repeat without end. `said` starts false. */
-static inline bool log_once(atomic_bool *said)
+/* True the first time only; for what a guest could otherwise repeat without end. `said` starts 0 (a word: RISC-V has no atomic exchange of bytes). */
+static inline bool log_once(atomic_int *said)
 {
-	return !atomic_exchange_explicit(said, true, memory_order_relaxed);
+	return !atomic_exchange_explicit(said, 1, memory_order_relaxed);
 }
 
 #endif
