@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT
+#include <asm/kvm.h>
+#include <linux/kvm.h>
+
+#include <errno.h>
+#include <pthread.h>
+
+#include "arch/riscv/aia.h"
+
+/* APLIC registers (AIA 4.5), offsets are the attributes of KVM_DEV_RISCV_AIA_GRP_APLIC. */
+#define APLIC_DOMAINCFG 0x0000
+#define APLIC_SOURCECFG 0x0004 /* of source 1 */
+#define APLIC_IN_CLRIP 0x1d00
+#define APLIC_CLRIE 0x1f00
+#define APLIC_TARGET 0x3004 /* of source 1 */
+
+/* Indirect IMSIC registers (AIA 3.8). */
+#define IMSIC_EIDELIVERY 0x70
+#define IMSIC_EITHRESHOLD 0x72
+#define IMSIC_EIP0 0x80
+#define IMSIC_EIE0 0xc0
+
+#define DT_EDGE_RISING 1
+#define DT_LEVEL_HIGH 4
+
+struct aia_line_state {
+	pthread_mutex_t lock; /* a leaf: holds up nobody but pulses of the same line */
+	bool level;
+};
+
+struct aia {
+	struct hv *hv;
+	int fd;
+	struct aia_config config;
+	uint32_t n_ids;
+	struct aia_line_state *line; /* n_sources + 1 */
+};
+
+static int attr(struct aia *a, uint32_t group, uint64_t number, void *value, bool set)
+{
+	return a->hv->ops->device_attr(a->hv, a->fd, group, number, value, set);
+}
+
+static int set_config(struct aia *a, uint64_t number, uint32_t value, const char *what, struct err *e)
+{
+	int r = attr(a, KVM_DEV_RISCV_AIA_GRP_CONFIG, number, &value, true);
+
+	if (r < 0)
+		return err_set(e, r, "KVM's AIA refuses %u %s (%s): try --irqchip plic", value, what, err_name(r));
+	return 0;
+}
+
+static int set_address(struct aia *a, uint64_t number, uint64_t gpa, struct err *e)
+{
+	int r = attr(a, KVM_DEV_RISCV_AIA_GRP_ADDR, number, &gpa, true);
+
+	if (r < 0)
+		return err_set(e, r, "KVM's AIA refuses the address 0x%llx (%s): try --irqchip plic", (unsigned long long)gpa, err_name(r));
+	return 0;
+}
+
+/* Bits that tell n harts apart. */
+static uint32_t hart_bits(unsigned int n)
+{
+	uint32_t bits = 0;
+
+	while ((1u << bits) < n)
+		bits++;
+	return bits;
+}
+
+static int configure(struct aia *a, struct err *e)
+{
+	const struct aia_config *c = &a->config;
+	int r;
+
+	/* The mode stays what KVM chose: guest interrupt files where the hardware has them, emulation elsewhere. */
+	r = attr(a, KVM_DEV_RISCV_AIA_GRP_CONFIG, KVM_DEV_RISCV_AIA_CONFIG_IDS, &a->n_ids, false);
+	if (r < 0 || a->n_ids < KVM_DEV_RISCV_AIA_IDS_MIN)
+		return err_set(e, r < 0 ? r : -EINVAL, "KVM's AIA does not say how many interrupts it has: try --irqchip plic");
+	a->config.n_sources = MIN(c->n_sources, a->n_ids);
+	r = set_config(a, KVM_DEV_RISCV_AIA_CONFIG_SRCS, c->n_sources, "interrupt sources", e);
+	if (r >= 0)
+		r = set_config(a, KVM_DEV_RISCV_AIA_CONFIG_HART_BITS, hart_bits(c->n_vcpus), "hart index bits", e);
+	if (r >= 0)
+		r = set_address(a, KVM_DEV_RISCV_AIA_ADDR_APLIC, c->aplic_base, e);
+	for (unsigned int i = 0; r >= 0 && i < c->n_vcpus; i++)
+		r = set_address(a, KVM_DEV_RISCV_AIA_ADDR_IMSIC(i), c->imsic_base + (uint64_t)i * KVM_DEV_RISCV_IMSIC_SIZE, e);
+	if (r < 0)
+		return r;
+	r = attr(a, KVM_DEV_RISCV_AIA_GRP_CTRL, KVM_DEV_RISCV_AIA_CTRL_INIT, NULL, true);
+	if (r < 0)
+		return err_set(e, r, "KVM cannot set up its AIA (%s): try --irqchip plic", err_name(r));
+	return 0;
+}
+
+int aia_create(struct hv *hv, const struct aia_config *config, struct aia **ret, struct err *e)
+{
+	CLEANUP(cleanup_aia_destroy) struct aia *a = calloc(1, sizeof(*a));
+	int r;
+
+	if (!a)
+		return err_set(e, -ENOMEM, "not enough memory for the AIA");
+	a->hv = hv;
+	a->fd = -1;
+	a->config = *config;
+	r = hv->ops->create_device(hv, KVM_DEV_TYPE_RISCV_AIA, &a->fd);
+	if (r < 0)
+		return err_set(e, r, "KVM has no AIA to give (%s): try --irqchip plic", err_name(r));
+	r = configure(a, e);
+	if (r < 0)
+		return r;
+	a->line = calloc(a->config.n_sources + 1, sizeof(a->line[0]));
+	if (!a->line)
+		return err_set(e, -ENOMEM, "not enough memory for the AIA");
+	for (unsigned int i = 0; i <= a->config.n_sources; i++)
+		pthread_mutex_init(&a->line[i].lock, NULL);
+	*ret = TAKE(a);
+	return 0;
+}
+
+void aia_destroy(struct aia *a)
+{
+	if (!a)
+		return;
+	for (unsigned int i = 0; a->line && i <= a->config.n_sources; i++)
+		pthread_mutex_destroy(&a->line[i].lock);
+	free(a->line);
+	close_fd(&a->fd);
+	free(a);
+}
+
+unsigned int aia_n_sources(const struct aia *a)
+{
+	return a->config.n_sources;
+}
+
+static void line_set(void *ctx, unsigned int n, bool level)
+{
+	struct aia *a = ctx;
+	struct aia_line_state *line = &a->line[n];
+
+	pthread_mutex_lock(&line->lock);
+	if (line->level != level) {
+		line->level = level;
+		a->hv->ops->irq_line(a->hv, n, level);
+	}
+	pthread_mutex_unlock(&line->lock);
+}
+
+/* The lock keeps two pulses from merging into up, up, down, down: the second rise would be none, and its message missing. */
+static void line_pulse(void *ctx, unsigned int n)
+{
+	struct aia *a = ctx;
+	struct aia_line_state *line = &a->line[n];
+
+	pthread_mutex_lock(&line->lock);
+	a->hv->ops->irq_line(a->hv, n, true);
+	a->hv->ops->irq_line(a->hv, n, false);
+	pthread_mutex_unlock(&line->lock);
+}
+
+static const struct irq_ops aia_irq_ops = { .set = line_set, .pulse = line_pulse };
+
+int aia_line(struct aia *a, unsigned int source, enum irq_trigger preferred, struct irq_line *ret)
+{
+	if (!source || source > a->config.n_sources)
+		return -EINVAL;
+	*ret = (struct irq_line){ .ops = &aia_irq_ops, .ctx = a, .n = source, .trigger = preferred };
+	return 0;
+}
+
+static void write_aplic(struct aia *a, uint64_t offset, uint32_t v)
+{
+	attr(a, KVM_DEV_RISCV_AIA_GRP_APLIC, offset, &v, true);
+}
+
+static void write_imsic(struct aia *a, uint64_t hart, uint64_t select)
+{
+	unsigned long v = 0;
+
+	attr(a, KVM_DEV_RISCV_AIA_GRP_IMSIC, KVM_DEV_RISCV_AIA_IMSIC_MKATTR(hart, select), &v, true);
+}
+
+void aia_reset(struct aia *a)
+{
+	write_aplic(a, APLIC_DOMAINCFG, 0);
+	for (unsigned int w = 0; w <= a->config.n_sources / 32; w++) {
+		write_aplic(a, APLIC_CLRIE + 4 * w, UINT32_MAX);
+		write_aplic(a, APLIC_IN_CLRIP + 4 * w, UINT32_MAX); /* before sourcecfg: an inactive source's bit cannot be written */
+	}
+	for (unsigned int i = 1; i <= a->config.n_sources; i++) {
+		write_aplic(a, APLIC_SOURCECFG + 4 * (i - 1), 0);
+		write_aplic(a, APLIC_TARGET + 4 * (i - 1), 0);
+	}
+	for (unsigned int h = 0; h < a->config.n_vcpus; h++) {
+		write_imsic(a, h, IMSIC_EIDELIVERY);
+		write_imsic(a, h, IMSIC_EITHRESHOLD);
+		/* 64 identities a register; odd numbers do not exist on RV64 */
+		for (unsigned int i = 0; i <= a->n_ids / 64; i++) {
+			write_imsic(a, h, IMSIC_EIE0 + 2 * i);
+			write_imsic(a, h, IMSIC_EIP0 + 2 * i);
+		}
+	}
+}
+
+unsigned int aia_dt_cells(const struct irq_line *line, uint32_t cells[4])
+{
+	cells[0] = line->n;
+	cells[1] = line->trigger == IRQ_EDGE ? DT_EDGE_RISING : DT_LEVEL_HIGH;
+	return 2;
+}
+
+void aia_write_dt(const struct aia *a, struct dt *dt)
+{
+	const struct aia_config *c = &a->config;
+	uint32_t *cells = calloc(c->n_vcpus, 2 * sizeof(*cells));
+
+	if (!cells) {
+		dt->error = -1;
+		return;
+	}
+	for (unsigned int i = 0; i < c->n_vcpus; i++) {
+		cells[2 * i] = c->intc_phandle + i;
+		cells[2 * i + 1] = 9; /* supervisor external interrupt */
+	}
+	dt_begin(dt, "imsics@%llx", (unsigned long long)c->imsic_base);
+	dt_prop_string(dt, "compatible", "riscv,imsics");
+	dt_prop_reg(dt, c->imsic_base, (uint64_t)c->n_vcpus * KVM_DEV_RISCV_IMSIC_SIZE);
+	dt_prop_empty(dt, "interrupt-controller");
+	dt_prop_u32(dt, "#interrupt-cells", 0);
+	dt_prop_empty(dt, "msi-controller");
+	dt_prop_u32(dt, "#msi-cells", 0);
+	dt_prop_u32(dt, "riscv,num-ids", a->n_ids);
+	dt_prop_cells(dt, "interrupts-extended", cells, 2 * c->n_vcpus);
+	dt_prop_u32(dt, "phandle", c->phandle + 1);
+	dt_end(dt);
+
+	dt_begin(dt, "aplic@%llx", (unsigned long long)c->aplic_base);
+	dt_prop_string(dt, "compatible", "riscv,aplic");
+	dt_prop_reg(dt, c->aplic_base, KVM_DEV_RISCV_APLIC_SIZE);
+	dt_prop_empty(dt, "interrupt-controller");
+	dt_prop_u32(dt, "#interrupt-cells", 2);
+	dt_prop_u32(dt, "#address-cells", 0);
+	dt_prop_u32(dt, "riscv,num-sources", c->n_sources);
+	dt_prop_u32(dt, "msi-parent", c->phandle + 1);
+	dt_prop_u32(dt, "phandle", c->phandle);
+	dt_end(dt);
+	free(cells);
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The in-kernel interrupt controller of RISC-V ("The RISC-V Advanced Interrupt Architecture", 1.0): one APLIC in MSI mode for wires, one IMSIC per
+ * hart. KVM emulates or accelerates them; this is the set-up, the lines and the device tree.
+ *
+ * Lines that prefer edges get them (sourcecfg "edge1"): one pulse is one message. KVM's irqfd raises an APLIC wire and leaves it high, so a second edge would
+ * be lost (kvm_arch_set_irq_inatomic); KVM_IRQ_LINE up and down under a lock of the line is used instead.
+ */
+#ifndef LKVM_ARCH_RISCV_AIA_H
+#define LKVM_ARCH_RISCV_AIA_H
+
+#include "base/err.h"
+#include "base/util.h"
+#include "dt.h"
+#include "hv/hv.h"
+#include "irq.h"
+
+struct aia;
+
+struct aia_config {
+	unsigned int n_vcpus;
+	unsigned int n_sources; /* wished; the host may grant fewer */
+	uint64_t aplic_base, imsic_base; /* IMSIC of hart h: + h * 4096; aligned to that size rounded up to a power of two */
+	uint32_t phandle;		 /* the APLIC's; the IMSICs' is the next */
+	uint32_t intc_phandle;		 /* hart h's interrupt controller is intc_phandle + h */
+};
+
+/* After all vCPUs. Errors: KVM's, each with the sentence that says which step it refused. */
+int aia_create(struct hv *hv, const struct aia_config *config, struct aia **ret, struct err *e);
+void aia_destroy(struct aia *a);
+DEFINE_CLEANUP(aia, aia_destroy)
+
+unsigned int aia_n_sources(const struct aia *a);
+/* The line of a source, 1 to aia_n_sources(); else -EINVAL. Line operations are thread-safe. */
+int aia_line(struct aia *a, unsigned int source, enum irq_trigger preferred, struct irq_line *ret);
+
+/* As after power-on, with vCPUs stopped. */
+void aia_reset(struct aia *a);
+
+void aia_write_dt(const struct aia *a, struct dt *dt);
+/* How struct dt_irq spells this controller's lines: source and trigger. */
+unsigned int aia_dt_cells(const struct irq_line *line, uint32_t cells[4]);
+
+#endif

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+/* What this host can do for a guest, for `lkvm doctor`. */
+#include <stdio.h>
+
+#include "arch/riscv/riscv.h"
+
+static const struct {
+	unsigned int cap;
+	const char *what, *cure;
+} caps[] = {
+	{ KVM_CAP_IRQCHIP, "AIA in the kernel (--irqchip aia)",
+	  "the PLIC in user space serves instead; for the AIA use a machine whose harts have Ssaia, and Linux 6.5 or newer" },
+	{ KVM_CAP_READONLY_MEM, "read-only memory slots (device registers read without exit)",
+	  "reads of device registers leave the guest, which is slower; use a newer host kernel" },
+	{ KVM_CAP_COALESCED_MMIO, "coalesced MMIO (acknowledgements without exit)",
+	  "each acknowledgement leaves the guest, which is slower; use a host kernel with CONFIG_KVM_MMIO" },
+	{ KVM_CAP_IOEVENTFD, "ioeventfd (doorbells without exit)", "use a host kernel with CONFIG_EVENTFD" },
+	{ KVM_CAP_IMMEDIATE_EXIT, "immediate exit (vCPUs stop at once)", "use Linux 6.1 or newer on the host" },
+	{ KVM_CAP_ONE_REG, "registers by number", "use Linux 6.1 or newer on the host" },
+	{ KVM_CAP_MP_STATE, "harts that can be stopped", "use Linux 6.1 or newer on the host" },
+	{ KVM_CAP_RISCV_MP_STATE_RESET, "reset of a hart by KVM", "lkvm resets harts itself; Linux 6.16 or newer does it all" },
+};
+
+static void extensions(struct hv_vcpu *vcpu, const char *kind, const struct riscv_ext *exts, unsigned int n, uint64_t base,
+		       void (*fn)(void *ctx, const char *what, bool present, const char *cure), void *ctx)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		char what[64];
+		uint64_t v = 0;
+		int r = vcpu->hv->ops->get_reg(vcpu, base + exts[i].id, &v);
+
+		snprintf(what, sizeof(what), "%s extension %s", kind, exts[i].name);
+		if (r >= 0 && (v || exts[i].enable))
+			fn(ctx, what, true, NULL);
+		else if (r >= 0)
+			fn(ctx, what, false, "KVM has it, and leaves it off for guests");
+		else
+			fn(ctx, what, false, *kind == 'S' ? "use a newer host kernel if the guest needs it"
+							  : "use a machine that has it, or a newer host kernel, if the guest needs it");
+	}
+}
+
+void riscv_doctor(struct hv *hv, struct hv_vcpu *vcpu, void (*fn)(void *ctx, const char *what, bool present, const char *cure),
+		  void *ctx)
+{
+	char what[96];
+	uint64_t id;
+	int n;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(caps); i++) {
+		bool present = hv_capability(hv, caps[i].cap) > 0;
+
+		fn(ctx, caps[i].what, present, present ? NULL : caps[i].cure);
+	}
+	n = hv_capability(hv, KVM_CAP_MAX_VCPUS);
+	snprintf(what, sizeof(what), "guests with up to %d harts", MIN(MAX(n, 1), MACHINE_MAX_VCPUS));
+	fn(ctx, what, true, NULL);
+	n = hv_capability(hv, KVM_CAP_VM_GPA_BITS);
+	if (n > 0) {
+		snprintf(what, sizeof(what), "%d bits of guest physical address", n);
+		fn(ctx, what, true, NULL);
+	}
+	if (!vcpu)
+		return;
+	n = hv->ops->reg_list(vcpu, &id, 0);
+	if (n > 0)
+		snprintf(what, sizeof(what), "list of registers (%d)", n);
+	else
+		snprintf(what, sizeof(what), "list of registers");
+	fn(ctx, what, n > 0, n > 0 ? NULL : "lkvm tries the registers it knows; Linux 6.6 or newer lists them");
+	extensions(vcpu, "ISA", riscv_isa_exts, riscv_n_isa_exts, RISCV_REG_ISA(0), fn, ctx);
+	extensions(vcpu, "SBI", riscv_sbi_exts, riscv_n_sbi_exts, RISCV_REG_SBI(0), fn, ctx);
+}

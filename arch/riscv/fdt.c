@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+/* The device tree: chosen, memory, harts, and a simple bus with the interrupt controller and whatever devices write of themselves. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "arch/riscv/aia.h"
+#include "arch/riscv/fdt.h"
+#include "arch/riscv/riscv.h"
+#include "base/sys.h"
+#include "hw/plic.h"
+
+static int write_chosen(struct machine *m, struct dt *dt, uint64_t initrd, uint64_t initrd_size, struct err *e)
+{
+	uint8_t seed[64];
+	uint64_t kaslr;
+	char path[128];
+	int r = sys_random(seed, sizeof(seed));
+
+	if (r >= 0)
+		r = sys_random(&kaslr, sizeof(kaslr));
+	if (r < 0)
+		return err_set(e, r, "the host has no random numbers for the guest: %s", err_name(r));
+	dt_begin(dt, "chosen");
+	dt_prop_string(dt, "bootargs", m->boot.cmdline ? m->boot.cmdline : "");
+	if (m->stdout_path) {
+		/* Devices stand on /soc. */
+		snprintf(path, sizeof(path), "%s%s", strncmp(m->stdout_path, "/soc/", 5) ? "/soc" : "", m->stdout_path);
+		dt_prop_string(dt, "stdout-path", path);
+	}
+	if (initrd_size) {
+		dt_prop_u64(dt, "linux,initrd-start", initrd);
+		dt_prop_u64(dt, "linux,initrd-end", initrd + initrd_size);
+	}
+	dt_prop(dt, "rng-seed", seed, sizeof(seed));
+	dt_prop_u64(dt, "kaslr-seed", kaslr);
+	dt_end(dt);
+	return 0;
+}
+
+static const char *mmu_type(uint64_t satp_mode)
+{
+	switch (satp_mode) {
+	case 0:
+		return "riscv,none";
+	case 9:
+		return "riscv,sv48";
+	case 10:
+		return "riscv,sv57";
+	default:
+		return "riscv,sv39";
+	}
+}
+
+static void write_cpus(struct machine *m, struct dt *dt, const char *isa)
+{
+	const struct riscv_state *s = riscv_state(m);
+	const char *exts[KVM_RISCV_ISA_EXT_MAX];
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < riscv_n_isa_exts; i++)
+		if (s->isa[riscv_isa_exts[i].id])
+			exts[n++] = riscv_isa_exts[i].name;
+	dt_begin(dt, "cpus");
+	dt_prop_u32(dt, "#address-cells", 1);
+	dt_prop_u32(dt, "#size-cells", 0);
+	dt_prop_u32(dt, "timebase-frequency", (uint32_t)s->timebase);
+	for (unsigned int i = 0; i < m->n_vcpus; i++) {
+		dt_begin(dt, "cpu@%x", i);
+		dt_prop_string(dt, "device_type", "cpu");
+		dt_prop_string(dt, "compatible", "riscv");
+		dt_prop_u32(dt, "reg", i);
+		dt_prop_string(dt, "status", "okay");
+		dt_prop_string(dt, "mmu-type", mmu_type(s->satp_mode));
+		dt_prop_string(dt, "riscv,isa", isa);
+		dt_prop_string(dt, "riscv,isa-base", "rv64i");
+		dt_prop_strings(dt, "riscv,isa-extensions", exts, n);
+		if (s->cbom)
+			dt_prop_u32(dt, "riscv,cbom-block-size", (uint32_t)s->cbom);
+		if (s->cboz)
+			dt_prop_u32(dt, "riscv,cboz-block-size", (uint32_t)s->cboz);
+		if (s->cbop)
+			dt_prop_u32(dt, "riscv,cbop-block-size", (uint32_t)s->cbop);
+		dt_prop_u32(dt, "phandle", RISCV_PHANDLE_CPU + i);
+		dt_begin(dt, "interrupt-controller");
+		dt_prop_string(dt, "compatible", "riscv,cpu-intc");
+		dt_prop_u32(dt, "#interrupt-cells", 1);
+		dt_prop_empty(dt, "interrupt-controller");
+		dt_prop_u32(dt, "phandle", RISCV_PHANDLE_INTC + i);
+		dt_end(dt);
+		dt_end(dt);
+	}
+	dt_begin(dt, "cpu-map");
+	dt_begin(dt, "cluster0");
+	for (unsigned int i = 0; i < m->n_vcpus; i++) {
+		dt_begin(dt, "core%u", i);
+		dt_prop_u32(dt, "cpu", RISCV_PHANDLE_CPU + i);
+		dt_end(dt);
+	}
+	dt_end(dt);
+	dt_end(dt);
+	dt_end(dt);
+}
+
+static void write_soc(struct machine *m, struct dt *dt)
+{
+	const struct riscv_state *s = riscv_state(m);
+
+	dt_begin(dt, "soc");
+	dt_prop_string(dt, "compatible", "simple-bus");
+	dt_prop_u32(dt, "#address-cells", 2);
+	dt_prop_u32(dt, "#size-cells", 2);
+	dt_prop_empty(dt, "ranges");
+	if (s->aia)
+		aia_write_dt(s->aia, dt);
+	else if (s->plic)
+		plic_write_dt(s->plic, dt);
+	for (unsigned int i = 0; i < m->n_nodes; i++)
+		m->node[i].write(m->node[i].ctx, dt);
+	dt_end(dt);
+}
+
+int riscv_fdt_build(struct machine *m, uint64_t initrd, uint64_t initrd_size, void **ret_blob, size_t *ret_size, struct err *e)
+{
+	const struct riscv_state *s = riscv_state(m);
+	char isa[1024];
+	struct dt dt = { 0 };
+	int r;
+
+	if (riscv_isa_string(s, isa, sizeof(isa)) >= (int)sizeof(isa))
+		return err_set(e, -E2BIG, "the guest's list of ISA extensions is too long; --disable-... some");
+	r = dt_start(&dt);
+	if (r < 0)
+		return err_set(e, r, "not enough memory for the device tree");
+	dt.irq = (struct dt_irq){
+		.phandle = RISCV_PHANDLE_IRQCHIP,
+		.cells = s->irqchip == RISCV_IRQCHIP_AIA ? aia_dt_cells : plic_dt_cells,
+	};
+	dt_begin(&dt, "%s", "");
+	dt_prop_u32(&dt, "#address-cells", 2);
+	dt_prop_u32(&dt, "#size-cells", 2);
+	dt_prop_string(&dt, "compatible", "linux,dummy-virt");
+	dt_prop_string(&dt, "model", "lkvm,riscv-virt");
+	dt_prop_u32(&dt, "interrupt-parent", RISCV_PHANDLE_IRQCHIP);
+	r = write_chosen(m, &dt, initrd, initrd_size, e);
+	if (r < 0) {
+		dt_abort(&dt);
+		return r;
+	}
+	dt_begin(&dt, "memory@%llx", (unsigned long long)RISCV_RAM_BASE);
+	dt_prop_string(&dt, "device_type", "memory");
+	dt_prop_reg(&dt, RISCV_RAM_BASE, m->ram_size);
+	dt_end(&dt);
+	write_cpus(m, &dt, isa);
+	write_soc(m, &dt);
+	dt_end(&dt);
+	r = dt_finish(&dt, ret_blob, ret_size);
+	if (r < 0)
+		return err_set(e, r, "the device tree cannot be built: %s", err_name(r));
+	return 0;
+}

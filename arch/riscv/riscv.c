@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+/* The RISC-V machine: where things are, and in what order a VM is put together. */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "arch/riscv/aia.h"
+#include "arch/riscv/fdt.h"
+#include "arch/riscv/riscv.h"
+#include "hw/plic.h"
+
+static const struct arch_map map = {
+	.ram_base = RISCV_RAM_BASE,
+	.uart_base = RISCV_UART_BASE,
+	.uart_step = 0x1000,
+	.uart_alias = 0x3f8,
+	.rtc_base = RISCV_RTC_BASE,
+	.poweroff_base = RISCV_POWEROFF_BASE,
+	.pvpanic_base = RISCV_PVPANIC_BASE,
+	.virtio_base = RISCV_VIRTIO_BASE,
+	.virtio_step = 0x1000,
+	.n_virtio = RISCV_N_VIRTIO,
+};
+
+static int check_vcpus(struct machine *m, struct err *e)
+{
+	int max = hv_capability(m->hv, KVM_CAP_MAX_VCPUS);
+
+	if (max <= 0)
+		max = hv_capability(m->hv, KVM_CAP_NR_VCPUS);
+	if (max <= 0)
+		max = 4; /* what the KVM documentation promises in that case */
+	max = MIN(max, MACHINE_MAX_VCPUS);
+	if (!m->n_vcpus || m->n_vcpus > (unsigned int)max)
+		return err_set(e, -EINVAL, "%u vCPUs are not possible here: give -c a number from 1 to %d", m->n_vcpus, max);
+	return 0;
+}
+
+static int choose_irqchip(struct machine *m, struct err *e)
+{
+	struct riscv_state *s = riscv_state(m);
+	bool have_aia = hv_capability(m->hv, KVM_CAP_IRQCHIP) > 0;
+
+	s->irqchip = riscv_config(m)->irqchip;
+	if (s->irqchip == RISCV_IRQCHIP_AUTO)
+		s->irqchip = have_aia && !riscv_config(m)->disable_isa[KVM_RISCV_ISA_EXT_SSAIA] ? RISCV_IRQCHIP_AIA : RISCV_IRQCHIP_PLIC;
+	if (s->irqchip != RISCV_IRQCHIP_AIA)
+		return 0;
+	if (!have_aia)
+		return err_set(e, -EOPNOTSUPP, "--irqchip aia: this host's KVM has no AIA (it needs harts with Ssaia, and Linux 6.5); use --irqchip plic");
+	if (riscv_config(m)->disable_isa[KVM_RISCV_ISA_EXT_SSAIA])
+		return err_set(e, -EINVAL, "--irqchip aia needs the extension that --disable-ssaia hides: leave one of them out");
+	return 0;
+}
+
+static int add_ram(struct machine *m, struct err *e)
+{
+	int bits = hv_capability(m->hv, KVM_CAP_VM_GPA_BITS);
+	uint64_t limit = UINT64_C(1) << (bits >= 32 && bits < 63 ? bits : 41); /* Sv39x4 has 41 bits, and every host has it */
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	int r;
+
+	if (m->ram_size < RISCV_MIN_RAM)
+		return err_set(e, -EINVAL, "%" PRIu64 " MiB of RAM are too few: give at least -m %" PRIu64, m->ram_size >> 20, RISCV_MIN_RAM >> 20);
+	if (m->ram_size > limit - RISCV_RAM_BASE)
+		return err_set(e, -EINVAL, "%" PRIu64 " MiB of RAM are more than this host can give a guest: at most -m %" PRIu64, m->ram_size >> 20,
+			       (limit - RISCV_RAM_BASE) >> 20);
+	m->ram_size = round_down(m->ram_size, page);
+	r = memory_add(m->memory, RISCV_RAM_BASE, m->ram_size, &m->backing, e);
+	if (r < 0)
+		return err_set(e, r, "%" PRIu64 " MiB of RAM cannot be had: %s", m->ram_size >> 20, err_name(r));
+	for (unsigned int i = 0; i < m->memory->n_regions; i++) {
+		const struct memory_region *g = &m->memory->region[i];
+
+		if (g->gpa != RISCV_RAM_BASE)
+			continue;
+		r = m->hv->ops->set_memory(m->hv, m->next_slot++, 0, g->gpa, g->size, g->host);
+		if (r < 0)
+			return err_set(e, r, "KVM refuses %" PRIu64 " MiB of RAM (%s): give less with -m", m->ram_size >> 20, err_name(r));
+	}
+	return 0;
+}
+
+static int prepare(struct machine *m, struct err *e)
+{
+	struct riscv_state *s;
+	uint64_t args[4] = { 0 };
+	int r = check_vcpus(m, e);
+
+	if (r < 0)
+		return r;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return err_set(e, -ENOMEM, "not enough memory for the machine");
+	s->kernel.fd = s->initrd.fd = -1;
+	s->next_irq = 1;
+	m->arch_state = s;
+	r = choose_irqchip(m, e);
+	if (r < 0)
+		return r;
+	if (hv_capability(m->hv, KVM_CAP_RISCV_MP_STATE_RESET) > 0)
+		s->reset_by_hv = m->hv->ops->enable_capability(m->hv, KVM_CAP_RISCV_MP_STATE_RESET, args) >= 0;
+	return add_ram(m, e);
+}
+
+static int create_vcpu(struct machine *m, unsigned int i, struct err *e)
+{
+	int r = m->hv->ops->create_vcpu(m->hv, i, &m->vcpu[i].hv);
+
+	if (r < 0)
+		return err_set(e, r, "vCPU %u cannot be created: %s%s", i, err_name(r),
+			       r == -EMFILE ? "; raise the limit of open files (ulimit -n)" : "");
+	r = riscv_isa_apply(m, m->vcpu[i].hv, e);
+	if (r >= 0 && !i)
+		r = riscv_isa_read(m, m->vcpu[i].hv, e);
+	return r;
+}
+
+static int create_aia(struct machine *m, struct err *e)
+{
+	const struct aia_config config = {
+		.n_vcpus = m->n_vcpus,
+		.n_sources = RISCV_N_IRQS,
+		.aplic_base = RISCV_APLIC_BASE,
+		.imsic_base = RISCV_IRQCHIP_BASE,
+		.phandle = RISCV_PHANDLE_IRQCHIP,
+		.intc_phandle = RISCV_PHANDLE_INTC,
+	};
+
+	return aia_create(m->hv, &config, &riscv_state(m)->aia, e);
+}
+
+static int create_plic(struct machine *m, struct err *e)
+{
+	CLEANUP_FREE struct hv_vcpu **vcpus = calloc(m->n_vcpus, sizeof(*vcpus));
+	struct plic_config config = {
+		.n_vcpus = m->n_vcpus,
+		.n_sources = RISCV_N_IRQS,
+		.base = RISCV_IRQCHIP_BASE,
+		.coalescer = m->coalescer,
+		.phandle = RISCV_PHANDLE_IRQCHIP,
+		.intc_phandle = RISCV_PHANDLE_INTC,
+	};
+
+	if (!vcpus)
+		return err_set(e, -ENOMEM, "not enough memory for the PLIC");
+	for (unsigned int i = 0; i < m->n_vcpus; i++)
+		vcpus[i] = m->vcpu[i].hv;
+	config.vcpus = vcpus;
+	return plic_create(&config, m->bus, &riscv_state(m)->plic, e);
+}
+
+static int create_irqchip(struct machine *m, struct err *e)
+{
+	return riscv_state(m)->irqchip == RISCV_IRQCHIP_AIA ? create_aia(m, e) : create_plic(m, e);
+}
+
+static int alloc_irq(struct machine *m, enum irq_trigger preferred, struct irq_line *ret, struct err *e)
+{
+	struct riscv_state *s = riscv_state(m);
+	unsigned int n = s->next_irq;
+	int r = s->aia ? aia_line(s->aia, n, preferred, ret) : plic_line(s->plic, n, ret);
+
+	if (r < 0)
+		return err_set(e, -ENOSPC, "all %u interrupts are taken: use fewer devices", n - 1);
+	s->next_irq++;
+	return 0;
+}
+
+static void vcpu_destroy(struct machine *m, unsigned int i)
+{
+	free(m->vcpu[i].arch);
+	m->vcpu[i].arch = NULL;
+}
+
+static void destroy(struct machine *m)
+{
+	struct riscv_state *s = riscv_state(m);
+
+	if (!s)
+		return;
+	aia_destroy(s->aia);
+	plic_destroy(s->plic);
+	image_close(&s->kernel);
+	image_close(&s->initrd);
+	free(s);
+	m->arch_state = NULL;
+}
+
+const struct arch_ops arch_riscv64 = {
+	.name = "riscv64",
+	.map = &map,
+	.options = riscv_options,
+	.n_options = RISCV_N_OPTIONS,
+	.config_size = sizeof(struct riscv_config),
+	.prepare = prepare,
+	.create_vcpu = create_vcpu,
+	.create_irqchip = create_irqchip,
+	.alloc_irq = alloc_irq,
+	.load = riscv_load,
+	.handle_exit = riscv_handle_exit,
+	.for_each_reg = riscv_for_each_reg,
+	.dump_vcpu = riscv_dump_vcpu,
+	.doctor = riscv_doctor,
+	.vcpu_destroy = vcpu_destroy,
+	.destroy = destroy,
+};
