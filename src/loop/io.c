@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
 
@@ -37,6 +38,12 @@ struct io {
 	pthread_t thread[THREADS_MAX];
 };
 
+/* preadv2 with RWF_NOWAIT, by number: the C library of bookworm's s390x has no name for it. */
+static ssize_t read_nowait(int fd, const struct iovec *iov, int n, off_t offset)
+{
+	return syscall(SYS_preadv2, fd, iov, n, offset, 0, RWF_NOWAIT);
+}
+
 enum loop_io_path loop_io_path(int fd)
 {
 	char byte;
@@ -49,7 +56,7 @@ enum loop_io_path loop_io_path(int fd)
 	if (fstatfs(fd, &fs) == 0 &&
 	    ((uint32_t)fs.f_type == TMPFS_MAGIC || (uint32_t)fs.f_type == RAMFS_MAGIC))
 		return LOOP_IO_NOW;
-	if (preadv2(fd, &iov, 1, 0, RWF_NOWAIT) < 0 && errno == EOPNOTSUPP)
+	if (read_nowait(fd, &iov, 1, 0) < 0 && errno == EOPNOTSUPP)
 		return LOOP_IO_ASYNC;
 	return LOOP_IO_CACHE_FIRST;
 }
@@ -91,7 +98,7 @@ static int64_t perform(const struct loop_io *io)
 /* True with *ret_result when the page cache had all of it. */
 static bool read_cached(const struct loop_io *io, int64_t *ret_result)
 {
-	ssize_t n = preadv2(io->fd, io->iov, (int)io->n_iov, (off_t)io->offset, RWF_NOWAIT);
+	ssize_t n = read_nowait(io->fd, io->iov, (int)io->n_iov, (off_t)io->offset);
 
 	/* Less than all: the end of the file or of what is cached; whoever may wait finds out. */
 	if (n < 0 || (uint64_t)n != total(io))
