@@ -47,7 +47,7 @@ struct plic {
 	struct plic_stats stats;
 
 	/* Per hart: whether its completions are queued (enum zone_state). */
-	_Atomic(unsigned char) zone[PLIC_MAX_VCPUS];
+	_Atomic(unsigned int) zone[PLIC_MAX_VCPUS];
 };
 
 static uint64_t *source_listeners(struct plic *p, unsigned int source)
@@ -178,7 +178,7 @@ static uint64_t zone_address(const struct plic *p, unsigned int hart)
  */
 static void watch_claim(struct plic *p, unsigned int hart)
 {
-	unsigned char zone = atomic_load_explicit(&p->zone[hart], memory_order_relaxed);
+	unsigned int zone = atomic_load_explicit(&p->zone[hart], memory_order_relaxed);
 
 	if (!p->config.coalescer)
 		return;
