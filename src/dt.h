@@ -37,7 +37,7 @@ void dt_prop_string(struct dt *dt, const char *name, const char *s);
 void dt_prop_strings(struct dt *dt, const char *name, const char *const *list, unsigned int n);
 /* reg with two cells each for address and size. */
 void dt_prop_reg(struct dt *dt, uint64_t base, uint64_t size);
-/* "interrupts" in the machine's spelling (with interrupt-parent inherited from the root). */
+/* "interrupts" in the machine's spelling (with interrupt-parent inherited from an ancestor). */
 void dt_prop_irq(struct dt *dt, const struct irq_line *line);
 
 /* Ends the tree; the blob (malloc'ed, totalsize bytes) is the caller's. -ENOMEM, or -EINVAL for our own misuse. On failure everything is freed. */

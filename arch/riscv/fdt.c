@@ -110,6 +110,8 @@ static void write_soc(struct machine *m, struct dt *dt)
 	dt_prop_u32(dt, "#address-cells", 2);
 	dt_prop_u32(dt, "#size-cells", 2);
 	dt_prop_empty(dt, "ranges");
+	/* Not at the root: the harts' own controllers have no parent. */
+	dt_prop_u32(dt, "interrupt-parent", RISCV_PHANDLE_IRQCHIP);
 	if (s->aia)
 		aia_write_dt(s->aia, dt);
 	else if (s->plic)
@@ -140,7 +142,6 @@ int riscv_fdt_build(struct machine *m, uint64_t initrd, uint64_t initrd_size, vo
 	dt_prop_u32(&dt, "#size-cells", 2);
 	dt_prop_string(&dt, "compatible", "linux,dummy-virt");
 	dt_prop_string(&dt, "model", "lkvm,riscv-virt");
-	dt_prop_u32(&dt, "interrupt-parent", RISCV_PHANDLE_IRQCHIP);
 	r = write_chosen(m, &dt, initrd, initrd_size, e);
 	if (r < 0) {
 		dt_abort(&dt);
