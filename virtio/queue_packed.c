@@ -143,7 +143,7 @@ static void packed_push(struct queue *q, const struct chain *c, const uint32_t *
 		size_t at = (size_t)DESC_SIZE * s->next_used;
 		uint16_t flags = (s->used_wrap ? DESC_AVAIL | DESC_USED : 0) | (written[i] ? DESC_WRITE : 0);
 
-		slice_store_le32(&q->desc, at + 8, written[i], memory_order_relaxed);
+		slice_store_le32(&q->desc, at + 8, MIN(written[i], c[i].in_len), memory_order_relaxed);
 		slice_store_le16(&q->desc, at + 12, c[i].id, memory_order_relaxed);
 		if (i)
 			slice_store_le16(&q->desc, at + 14, flags, memory_order_release);

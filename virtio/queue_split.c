@@ -128,7 +128,7 @@ static void split_push(struct queue *q, const struct chain *c, const uint32_t *w
 		size_t at = USED_RING + 8 * (size_t)(s->next_used & (s->num - 1));
 
 		slice_store_le32(&q->device, at, c[i].id, memory_order_relaxed);
-		slice_store_le32(&q->device, at + 4, written[i], memory_order_relaxed);
+		slice_store_le32(&q->device, at + 4, MIN(written[i], c[i].in_len), memory_order_relaxed);
 		queue_stored(q, s->device + at, 8);
 		s->next_used++;
 		if (s->next_used == s->signalled_used) /* once around without a decision: the next one must not compare */
