@@ -4,7 +4,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -175,19 +177,19 @@ static int open_tun(struct err *e)
 	return fd;
 }
 
-/* What the interface was made with (IFF_TAP, IFF_MULTI_QUEUE...), or -errno when it is no tun at all. */
-static int existing_flags(const char *name)
+/* Asked of the driver rather than of sysfs, which may belong to another network namespace. True when nobody can say. */
+static bool is_tap(const char *name)
 {
-	char path[64], text[32] = "";
-	CLEANUP_CLOSE int fd = -1;
+	CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
+	struct ifreq ifr = {.ifr_data = (char *)&info};
+	int r;
 
-	snprintf(path, sizeof(path), "/sys/class/net/%.15s/tun_flags", name);
-	fd = sys_open(path, O_RDONLY, 0);
-	if (fd < 0)
-		return fd;
-	if (sys_read_all(fd, text, sizeof(text) - 1) < 0)
-		return -EIO;
-	return (int)strtoul(text, NULL, 0);
+	memcpy(ifr.ifr_name, name, strlen(name));
+	r = fd < 0 ? -errno : sys_ioctl(fd, SIOCETHTOOL, &ifr);
+	if (r == -EOPNOTSUPP)
+		return false;
+	return r < 0 || (!strcmp(info.driver, "tun") && !strcmp(info.bus_info, "tap"));
 }
 
 static int set_if(int fd, const char *name, int flags, char ret_name[IFNAMSIZ])
@@ -237,20 +239,13 @@ static int open_tap(struct link *link, const char *name, unsigned int pairs, str
 	if (pairs > 1)
 		flags |= IFF_MULTI_QUEUE;
 	if (name) {
-		int has;
-
 		index = strlen(name) < IFNAMSIZ ? if_nametoindex(name) : 0;
 		if (!index)
 			return err_set(e, -ENODEV,
 				       "there is no interface %s: make it with 'ip tuntap add %s mode tap' and 'ip link set %s up'",
 				       name, name, name);
-		has = existing_flags(name);
-		if (has == -ENOENT || (has >= 0 && !(has & IFF_TAP)))
+		if (!is_tap(name))
 			return err_set(e, -EINVAL, "interface %s is not a tap: make one with 'ip tuntap add NAME mode tap'", name);
-		if (has >= 0 && pairs > 1 && !(has & IFF_MULTI_QUEUE))
-			return tap_error(e, -EINVAL, name, pairs);
-		if (has >= 0 && (has & IFF_MULTI_QUEUE))
-			flags |= IFF_MULTI_QUEUE;
 	}
 	for (unsigned int i = 0; i < pairs; i++) {
 		int fd = open_tun(e);
@@ -262,6 +257,8 @@ static int open_tap(struct link *link, const char *name, unsigned int pairs, str
 			r = set_if(fd, name ? name : ifname, flags, ifname);
 		else
 			r = set_if(fd, "lkvm-tap%d", flags | IFF_TUN_EXCL, ifname);
+		if (r == -EINVAL && name && pairs == 1) /* made with multi_queue: one is enough for us */
+			r = set_if(fd, name, flags | IFF_MULTI_QUEUE, ifname);
 		if (r < 0 && !name && !i)
 			return err_set(e, r,
 				       "cannot make a tap: %s; run as root (CAP_NET_ADMIN), or name a tap made for this user "
