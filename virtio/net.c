@@ -462,6 +462,8 @@ static uint8_t ctrl_mac(struct net *net, const struct chain *c, uint8_t command)
 	    chain_read(c, 2, mac, sizeof(mac)) != sizeof(mac))
 		return CTRL_ERR;
 	memcpy(net->s.mac, mac, sizeof(mac));
+	if (net->vd->transport && net->vd->transport->changed) /* what registers show; no news to the driver */
+		net->vd->transport->changed(net->vd->transport_ctx);
 	return CTRL_OK;
 }
 
