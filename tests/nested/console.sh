@@ -19,13 +19,13 @@ done
 
 # All at once and then end of file; the guest reads it when it is ready and is not ended by it.
 console=$LOGS/$TEST.eof errors=$LOGS/$TEST.eof-errors
-printf 'early\nend\n' | timeout 50 "$LKVM" run -k "$QUICK" -i "$INITRD" -c1 -m 128 -p "loglevel=4 lkvmtest=echo,info" 2>"$errors" | cat >"$console"
+printf 'early\nend\n' | timeout $((50 * PATIENCE)) "$LKVM" run -k "$QUICK" -i "$INITRD" -c1 -m 128 -p "loglevel=4 lkvmtest=echo,info" 2>"$errors" | cat >"$console"
 has eof-read "^guest: got \[early\]"
 has eof-alive "^guest: harts 1"
 
-timeout 50 "$LKVM" run -k "$QUICK" -i "$INITRD" -c1 -m 128 -p "lkvmtest=poweroff" </dev/null >/dev/null 2>"$errors"
+timeout $((50 * PATIENCE)) "$LKVM" run -k "$QUICK" -i "$INITRD" -c1 -m 128 -p "lkvmtest=poweroff" </dev/null >/dev/null 2>"$errors"
 status=$?
 exits null 0
-timeout 50 "$LKVM" run -k "$QUICK" -i "$INITRD" -c1 -m 128 -p "lkvmtest=poweroff" <&- >/dev/null 2>"$errors"
+timeout $((50 * PATIENCE)) "$LKVM" run -k "$QUICK" -i "$INITRD" -c1 -m 128 -p "lkvmtest=poweroff" <&- >/dev/null 2>"$errors"
 status=$?
 exits closed-stdin 0

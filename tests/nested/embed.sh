@@ -6,7 +6,7 @@
 if [ ! -x /root/embed ]; then
 	skip embed "the example was not built for this architecture"
 else
-	timeout 80 /root/embed "$QUICK" "$INITRD" >"$LOGS/$TEST.console" 2>&1 </dev/null
+	timeout $((80 * PATIENCE)) /root/embed "$QUICK" "$INITRD" >"$LOGS/$TEST.console" 2>&1 </dev/null
 	status=$? console=$LOGS/$TEST.console errors=$LOGS/$TEST.console
 	exits exit 0
 	same both "$(grep -ac 'lkvm guest is up' "$console")" 2

@@ -2,6 +2,7 @@
 # Sourced by each test inside the emulated host (busybox sh). A test is a script NAME.sh whose head says
 #   # hosts: plic aia rv64     the flavours of host it runs on
 #   # limit: 60                seconds it may take on one of them
+# All seconds said in tests are for a machine with nothing else to do; $PATIENCE multiplies them.
 # It runs in an empty folder of its own on tmpfs and says any number of results:
 #   ok WHAT | not_ok WHAT REASON | skip WHAT REASON     WHAT is a word of [a-z0-9-]
 # Known: $LKVM, $IMAGE and $INITRD (Debian's kernel and the guest image), $SMALL (a small kernel with every driver built
@@ -82,7 +83,7 @@ unfeed() { exec 7>&-; }
 
 # expect PATTERN SECONDS [FILE] : wait until a line of the console (or FILE) matches.
 expect() {
-	local end=$(($(date +%s) + $2))
+	local end=$(($(date +%s) + $2 * PATIENCE))
 	until grep -aqE "$1" "${3:-$console}"; do
 		if ! kill -0 "$pid" 2>/dev/null; then
 			grep -aqE "$1" "${3:-$console}"
@@ -95,7 +96,7 @@ expect() {
 
 # wait_exit SECONDS : wait for the last started guest; sets $status, "hung" when it had to be killed.
 wait_exit() {
-	local end=$(($(date +%s) + $1))
+	local end=$(($(date +%s) + $1 * PATIENCE))
 	while kill -0 "$pid" 2>/dev/null; do
 		if [ "$(date +%s)" -ge "$end" ]; then
 			kill -9 "$pid"
@@ -117,13 +118,13 @@ guest() {
 	wait_exit "$limit"
 }
 
-# command SECONDS ARGUMENT... : a command that shows something; sets $status; output in $output, errors in $errors.
+# command_of SECONDS ARGUMENT... : a command that shows something; sets $status; output in $output, errors in $errors.
 command_of() {
 	local limit=$1
 	shift
 	output=$LOGS/$TEST.command
 	errors=$LOGS/$TEST.command-errors
-	timeout -s KILL "$limit" "$LKVM" "$@" </dev/null >"$output" 2>"$errors"
+	timeout -s KILL $((limit * PATIENCE)) "$LKVM" "$@" </dev/null >"$output" 2>"$errors"
 	status=$?
 }
 
