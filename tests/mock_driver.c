@@ -45,15 +45,26 @@ static void *loop_thread(void *ctx)
 	return NULL;
 }
 
+static void set_flag(void *ctx)
+{
+	atomic_store((atomic_bool *)ctx, true);
+}
+
 struct mock_vm *mock_vm_create(unsigned int flags)
+{
+	return mock_vm_create_failing(flags, 0);
+}
+
+struct mock_vm *mock_vm_create_failing(unsigned int flags, unsigned long nth)
 {
 	static const struct scripted_cap caps[] = {
 		{KVM_CAP_READONLY_MEM, 1},
 		{KVM_CAP_IOEVENTFD, 1},
 		{KVM_CAP_COALESCED_MMIO, 1},
 	};
-	const struct scripted_config config = {.caps = caps, .n_caps = ARRAY_SIZE(caps)};
+	const struct scripted_config config = {.caps = caps, .n_caps = ARRAY_SIZE(caps), .fail_nth = nth};
 	struct mock_vm *vm = calloc(1, sizeof(*vm));
+	atomic_bool turning = false;
 
 	REQUIRE(vm);
 	REQUIRE(memory_create(&vm->memory) >= 0);
@@ -66,13 +77,16 @@ struct mock_vm *mock_vm_create(unsigned int flags)
 	if (flags & MOCK_HV)
 		REQUIRE(hv_scripted_create(&config, &vm->hv) >= 0);
 	if (vm->hv && vm->loop)
-		REQUIRE(coalescer_create(vm->hv, vm->loop, &vm->coalescer) >= 0);
+		REQUIRE(coalescer_create(vm->hv, vm->loop, &vm->coalescer) >= 0 || nth);
 	vm->log = (struct log){.emit = emit, .ctx = vm, .level = LOG_DEBUG};
 	vm->env = (struct virtio_env){.memory = vm->memory, .loop = vm->loop, .log = &vm->log};
 	if (vm->loop) {
 		REQUIRE(!pthread_create(&vm->thread, NULL, loop_thread, vm));
 		vm->running = true;
-		mock_settle(vm);
+		/* Only a running loop handles posts; until then loop_call would not wait for anything. */
+		REQUIRE(loop_post(vm->loop, set_flag, &turning) >= 0);
+		while (!atomic_load(&turning))
+			sched_yield();
 	}
 	return vm;
 }

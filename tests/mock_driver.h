@@ -64,6 +64,8 @@ struct mock_vm {
 };
 
 struct mock_vm *mock_vm_create(unsigned int flags);
+/* The same with a hypervisor whose nth call fails (counted from 1); hv_scripted_calls() tells how many there were. */
+struct mock_vm *mock_vm_create_failing(unsigned int flags, unsigned long nth);
 void mock_vm_stop(struct mock_vm *vm); /* stops the loop's thread, if there is one and it runs */
 void mock_vm_destroy(struct mock_vm *vm);
 /* Guest memory, zeroed at first, freed with the VM. A test with many requests may put vm->next back to an earlier value. */

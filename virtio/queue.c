@@ -54,6 +54,11 @@ int queue_start(struct queue *q, struct memory *memory, uint64_t features)
 	q->event_idx = features >> FEATURE_EVENT_IDX & 1;
 	q->indirect = features >> FEATURE_INDIRECT_DESC & 1;
 	q->ops = packed ? &queue_packed_ops : &queue_split_ops;
+	if (!s->next_used && s->used_wrap && !s->signalled_valid) {
+		/* A new ring: the last decision was made before its first entry. */
+		q->s.signalled_used = packed ? QUEUE_POSITION_WRAP : 0;
+		q->s.signalled_valid = true;
+	}
 	return 0;
 }
 

@@ -17,6 +17,7 @@
 #define DESC_AVAIL (1u << 7)
 #define DESC_USED (1u << 15)
 #define DESC_SIZE 16
+#define QUEUE_POSITION_WRAP 0x8000u /* a position in a packed ring: slot, and the wrap counter here */
 
 /* The copy of one descriptor; `link` is next (split) or the buffer id (packed). */
 struct desc {

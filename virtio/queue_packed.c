@@ -11,7 +11,6 @@
 #include "virtio/queue_internal.h"
 
 enum { EVENT_ENABLE, EVENT_DISABLE, EVENT_DESC };
-#define POSITION_WRAP 0x8000u
 
 static unsigned int in_flight(const struct queue_state *s)
 {
@@ -121,14 +120,14 @@ static void packed_unpop(struct queue *q, const struct chain *c)
 
 static uint16_t position(uint16_t slot, bool wrap)
 {
-	return slot | (wrap ? POSITION_WRAP : 0);
+	return slot | (wrap ? QUEUE_POSITION_WRAP : 0);
 }
 
 /* Slots from position `from` forward to `to`, over two rounds: 0 to 2*num-1. */
 static unsigned int distance(uint16_t from, uint16_t to, uint16_t num)
 {
-	unsigned int a = (from & ~POSITION_WRAP) + (from & POSITION_WRAP ? num : 0);
-	unsigned int b = (to & ~POSITION_WRAP) + (to & POSITION_WRAP ? num : 0);
+	unsigned int a = (from & ~QUEUE_POSITION_WRAP) + (from & QUEUE_POSITION_WRAP ? num : 0);
+	unsigned int b = (to & ~QUEUE_POSITION_WRAP) + (to & QUEUE_POSITION_WRAP ? num : 0);
 
 	return b >= a ? b - a : b + 2 * num - a;
 }
@@ -188,7 +187,7 @@ static bool packed_wants_interrupt(struct queue *q)
 	case EVENT_DISABLE:
 		return false;
 	case EVENT_DESC:
-		if (!q->event_idx || !valid || (event & ~POSITION_WRAP) >= s->num)
+		if (!q->event_idx || !valid || (event & ~QUEUE_POSITION_WRAP) >= s->num)
 			return true;
 		return distance(before, event, s->num) < distance(before, now, s->num);
 	default:
