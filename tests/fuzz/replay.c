@@ -9,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define MAX_INPUT 65536
+#define INPUT_MAX 65536
 #define RANDOM_RUNS 2000
 
 static uint64_t rng = 0x9e3779b97f4a7c15;
@@ -24,7 +24,7 @@ static uint64_t next(void)
 
 int main(int argc, char **argv)
 {
-	static uint8_t buf[MAX_INPUT];
+	static uint8_t buf[INPUT_MAX];
 	unsigned int n = 0;
 
 	for (int i = 1; i < argc; i++) {
