@@ -59,11 +59,11 @@ static int map_anonymous(struct memory_region *r, const struct memory_backing *b
 	r->host = map;
 	if (slack)
 		r->host += (r->gpa - (uintptr_t)map) & (HUGE_ALIGN - 1);
-	/* Advice that the host's kernel was built without is not missed. */
+	/* Advice that the host's kernel was built without is not missed. For all of the mapping, so that it stays in one piece. */
 	if (slack)
-		madvise(r->host, (size_t)r->size, MADV_HUGEPAGE);
+		madvise(map, (size_t)map_size, MADV_HUGEPAGE);
 	if (backing->merge)
-		madvise(r->host, (size_t)r->size, MADV_MERGEABLE);
+		madvise(map, (size_t)map_size, MADV_MERGEABLE);
 	return 0;
 }
 
@@ -289,6 +289,21 @@ void memory_mark_dirty(struct memory *m, uint64_t gpa, uint64_t len)
 			__atomic_fetch_or(&dirty[n / 64], UINT64_C(1) << (n % 64),
 					  __ATOMIC_RELAXED);
 	}
+}
+
+void memory_expect_sparse(struct memory *m, uint64_t gpa, uint64_t len)
+{
+	const struct memory_region *r = find(m, gpa);
+	uintptr_t from, to;
+
+	if (!r || !len || r->host_page != getauxval(AT_PAGESZ) || r->size < HUGE_ALIGN)
+		return;
+	len = MIN(len, r->size - (gpa - r->gpa));
+	from = (uintptr_t)round_down((uintptr_t)r->host + (gpa - r->gpa), HUGE_ALIGN);
+	to = (uintptr_t)round_up((uintptr_t)r->host + (gpa - r->gpa) + len, HUGE_ALIGN);
+	from = MAX(from, (uintptr_t)r->map);
+	to = MIN(to, (uintptr_t)r->map + r->map_size);
+	madvise((void *)from, to - from, MADV_NOHUGEPAGE);
 }
 
 int memory_discard(struct memory *m, uint64_t gpa, uint64_t len)

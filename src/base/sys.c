@@ -5,9 +5,13 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,8 +35,9 @@ int sys_open(const char *path, int flags, unsigned int mode)
 {
 	int fd;
 
+	/* Not open(): some C libraries follow it with a second call for O_CLOEXEC, for kernels that nobody runs. */
 	do
-		fd = open(path, flags | O_CLOEXEC, mode);
+		fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC | O_LARGEFILE, mode);
 	while (fd < 0 && errno == EINTR);
 	return fd < 0 ? -errno : fd;
 }
@@ -137,19 +142,41 @@ uint64_t sys_now_ns(void)
 	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
 }
 
+struct start {
+	void *(*fn)(void *);
+	void *arg;
+	char name[16];
+};
+
+static void *run_thread(void *ctx)
+{
+	struct start start = *(struct start *)ctx;
+
+	free(ctx);
+	prctl(PR_SET_NAME, start.name, 0, 0, 0);
+	return start.fn(start.arg);
+}
+
 int sys_thread_start(void *(*fn)(void *), void *arg, const char *name, unsigned long *ret_thread)
 {
+	struct start *start = calloc(1, sizeof(*start));
 	sigset_t all, old;
 	pthread_t thread;
 	int r;
 
+	if (!start)
+		return -ENOMEM;
+	start->fn = fn;
+	start->arg = arg;
+	strncpy(start->name, name, sizeof(start->name) - 1);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&thread, NULL, fn, arg);
+	r = pthread_create(&thread, NULL, run_thread, start);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (r)
+	if (r) {
+		free(start);
 		return -r;
-	pthread_setname_np(thread, name);
+	}
 	*ret_thread = (unsigned long)thread;
 	return 0;
 }
