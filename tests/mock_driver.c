@@ -618,6 +618,7 @@ int64_t mock_request(struct mock_driver *d, unsigned int n, const void *out, uin
 	got = mock_wait(d, n, &written);
 	if (got != token)
 		return -1;
+	mock_settle(d->vm); /* its interrupt, too */
 	if (in_len)
 		memory_read(d->vm->memory, at + out_len, in, in_len);
 	d->vm->next = mark;

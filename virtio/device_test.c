@@ -267,6 +267,16 @@ static void *complete_thread(void *ctx)
 	return NULL;
 }
 
+static unsigned int in_flight(struct virtio_device *vd)
+{
+	unsigned int n;
+
+	virtio_lock(vd);
+	n = vd->in_flight;
+	virtio_unlock(vd);
+	return n;
+}
+
 static void put_in_flight(struct rig *r, unsigned int n)
 {
 	struct mock_buf buf = {mock_alloc(r->vm, 16, 16), 16, true};
@@ -275,9 +285,9 @@ static void put_in_flight(struct rig *r, unsigned int n)
 	for (unsigned int i = 0; i < n; i++)
 		CHECK(mock_add(r->d, 0, &buf, 1, MOCK_DIRECT) >= 0);
 	mock_kick(r->d, 0);
-	for (unsigned int i = 0; i < 1000 && r->m->vd->in_flight < n; i++)
+	for (unsigned int i = 0; i < 1000 && in_flight(r->m->vd) < n; i++)
 		sleep_ms(1);
-	CHECK_EQ(r->m->vd->in_flight, n);
+	CHECK_EQ(in_flight(r->m->vd), n);
 }
 
 static void reset_in_flight(void)
