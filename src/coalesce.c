@@ -21,7 +21,8 @@ struct zone {
 
 struct coalescer {
 	struct hv *hv;
-	struct loop_source *timer;
+	struct loop *loop;
+	_Atomic(struct loop_source *) timer; /* made with the first zone: many guests end before it */
 	atomic_int watching; /* a word: RISC-V has no atomic exchange of bytes */
 	atomic_ulong applied; /* queued writes so far */
 	atomic_ulong seen;    /* of them, when the watch was last put on */
@@ -60,14 +61,13 @@ static void on_timer(void *ctx, uint32_t events)
 	pthread_mutex_unlock(&c->busy_lock);
 	c->fruitless = busy && fruitless ? MIN(c->fruitless + 1, FRUITLESS_MAX) : 0;
 	if (busy && put_on(c))
-		loop_arm(c->timer,
+		loop_arm(atomic_load(&c->timer),
 			 c->fruitless == FRUITLESS_MAX ? SLOW_WATCH_NS : COALESCER_WATCH_NS);
 }
 
 int coalescer_create(struct hv *hv, struct loop *loop, struct coalescer **ret)
 {
 	struct coalescer *c;
-	int code;
 
 	if (hv_capability(hv, KVM_CAP_COALESCED_MMIO) <= 0)
 		return -EOPNOTSUPP;
@@ -77,11 +77,7 @@ int coalescer_create(struct hv *hv, struct loop *loop, struct coalescer **ret)
 	c->hv = hv;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_mutex_init(&c->busy_lock, NULL);
-	code = loop_add_timer(loop, on_timer, c, &c->timer);
-	if (code < 0) {
-		coalescer_destroy(c);
-		return code;
-	}
+	c->loop = loop;
 	*ret = c;
 	return 0;
 }
@@ -90,7 +86,7 @@ void coalescer_destroy(struct coalescer *c)
 {
 	if (!c)
 		return;
-	loop_remove(c->timer);
+	loop_remove(atomic_load(&c->timer));
 	for (unsigned int i = 0; i < c->n_zones; i++)
 		c->hv->ops->coalesce(c->hv, c->zone[i].gpa, c->zone[i].size, false);
 	free(c->zone);
@@ -164,6 +160,14 @@ int coalescer_add(struct coalescer *c, uint64_t gpa, uint32_t size, coalescer_fn
 		c->zone = zones;
 		c->room += 16;
 	}
+	if (!atomic_load(&c->timer)) {
+		struct loop_source *timer;
+
+		code = loop_add_timer(c->loop, on_timer, c, &timer);
+		if (code < 0)
+			goto out;
+		atomic_store(&c->timer, timer);
+	}
 	code = c->hv->ops->coalesce(c->hv, gpa, size, true);
 	if (code < 0)
 		goto out;
@@ -196,10 +200,10 @@ void coalescer_remove(struct coalescer *c, uint64_t gpa)
 
 void coalescer_watch(struct coalescer *c)
 {
-	if (!c || atomic_load(&c->watching))
+	if (!c || !atomic_load(&c->timer) || atomic_load(&c->watching))
 		return;
 	if (put_on(c))
-		loop_arm(c->timer, COALESCER_WATCH_NS);
+		loop_arm(atomic_load(&c->timer), COALESCER_WATCH_NS);
 }
 
 void coalescer_set_busy(struct coalescer *c, bool (*fn)(void *ctx), void *ctx)

@@ -255,6 +255,15 @@ static void queued_ack(void *ctx, uint64_t gpa, const void *data, unsigned int l
 		acknowledge(m, get_le32(data));
 }
 
+/* At the first DRIVER_OK: may acknowledges wait in the ring? See the top of this file. */
+static void queue_acks(struct virtio_mmio *m)
+{
+	const struct virtio_mmio_config *c = &m->config;
+
+	if (c->coalescer && c->irq.ops && (c->irq.trigger == IRQ_EDGE || c->irq.ops->sync))
+		m->ack_queued = coalescer_add(c->coalescer, c->base + REG_INTERRUPT_ACK, 4, queued_ack, m) >= 0;
+}
+
 static void mmio_notify_queue(void *t, unsigned int n)
 {
 	raise(t, INTERRUPT_USED);
@@ -275,10 +284,12 @@ static void mmio_changed(void *t)
 			isr_set(m, 0);
 		pthread_mutex_unlock(&m->isr_lock);
 	}
-	if (!m->page_tried && m->vd->active)
+	if (!m->page_tried && m->vd->active) {
+		queue_acks(m);
 		page_create(m);
-	else
+	} else {
 		mirror_refresh(m);
+	}
 }
 
 static int mmio_doorbell(void *t, unsigned int n, int fd, bool connect)
@@ -419,14 +430,6 @@ static const struct bus_ops mmio_bus_ops = {
 
 /* --- life --- */
 
-/* May acknowledges wait in the ring? See the top of this file. */
-static bool may_queue_acks(const struct virtio_mmio_config *c)
-{
-	if (!c->coalescer || !c->irq.ops)
-		return false;
-	return c->irq.trigger == IRQ_EDGE || c->irq.ops->sync;
-}
-
 int virtio_mmio_create(struct virtio_device *vd, struct bus *bus, const struct virtio_mmio_config *config,
 		       struct virtio_mmio **ret, struct err *e)
 {
@@ -447,8 +450,6 @@ int virtio_mmio_create(struct virtio_device *vd, struct bus *bus, const struct v
 	if (r < 0)
 		return r;
 	m->on_bus = true;
-	if (may_queue_acks(config))
-		m->ack_queued = coalescer_add(config->coalescer, config->base + REG_INTERRUPT_ACK, 4, queued_ack, m) >= 0;
 	virtio_connect(vd, &transport_ops, m);
 	*ret = TAKE(m);
 	return 0;
