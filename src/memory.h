@@ -77,6 +77,12 @@ uint64_t memory_gpa(const struct memory *m, const void *p);
 /* Notes that the device wrote there (outside RAM: ignored). Costs a test when nobody tracks. */
 void memory_mark_dirty(struct memory *m, uint64_t gpa, uint64_t len);
 
+/*
+ * Little of the 2 MiB blocks that [gpa, gpa+len) touches will ever be used: no huge pages there, whose zeroing costs as much as fifty small ones. For what
+ * the machine itself puts into RAM before a guest runs (a small kernel, the device tree). While the VM is assembled; outside RAM: ignored.
+ */
+void memory_expect_sparse(struct memory *m, uint64_t gpa, uint64_t len);
+
 /* Gives pages back to the host (balloon, free page reporting): they read as zero afterwards. 0, -EFAULT, -EINVAL. */
 int memory_discard(struct memory *m, uint64_t gpa, uint64_t len);
 

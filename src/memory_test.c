@@ -159,6 +159,35 @@ static void test_ring_fields(void)
 	CHECK_EQ(slice_load_le64(&s, 8, memory_order_relaxed), 0x0123456789abcdef);
 }
 
+/* Bytes of p's mapping that are resident, from p on. */
+static size_t resident(char *p, size_t len)
+{
+	static unsigned char map[16384];
+	size_t n = 0, page = (size_t)sysconf(_SC_PAGESIZE);
+
+	if (mincore(p, len, map) < 0)
+		return 0;
+	for (size_t i = 0; i < len / page; i++)
+		n += (map[i] & 1) * page;
+	return n;
+}
+
+static void test_sparse(void)
+{
+	CLEANUP(cleanup_memory_destroy) struct memory *m = NULL;
+
+	memory_create(&m);
+	memory_add(m, 0x80000000, MIB(32), NULL, NULL);
+	memory_expect_sparse(m, 0x80000000 + MIB(2) + 100, 1000);
+	memory_expect_sparse(m, 0x80000000 + MIB(31), MIB(64)); /* to the end, not beyond */
+	memory_expect_sparse(m, 0x1000, 5);
+	memory_expect_sparse(m, 0x80000000, 0);
+	m->region[0].host[MIB(2)] = 1;
+	CHECK(resident(m->region[0].host + MIB(2), MIB(2)) <= 65536);
+	CHECK_EQ(memory_write(m, 0x80000000 + MIB(32) - 1, "x", 1), 0);
+	CHECK(resident(m->region[0].host + MIB(30), MIB(2)) <= 65536);
+}
+
 static void test_hugetlbfs(void)
 {
 	CLEANUP(cleanup_memory_destroy) struct memory *m = NULL;
@@ -183,6 +212,7 @@ int main(void)
 	test_dirty();
 	test_discard();
 	test_ring_fields();
+	test_sparse();
 	test_hugetlbfs();
 	return test_result();
 }
