@@ -148,7 +148,7 @@ int mock_add(struct mock_driver *d, unsigned int n, const struct mock_buf *bufs,
 bool mock_kick(struct mock_driver *d, unsigned int n);
 /* The next used request's token, or -1: none. -2: the device gave back what it was not given. Asks for an interrupt for the one after it. */
 int mock_used(struct mock_driver *d, unsigned int n, uint32_t *ret_written);
-/* mock_used, waiting at most 5 seconds. Its interrupt may come a moment later: mock_settle() before looking for it. */
+/* mock_used, waiting at most 5 seconds, for requests that the device pushes and signals under one lock: the interrupt has come, too. */
 int mock_wait(struct mock_driver *d, unsigned int n, uint32_t *ret_written);
 /* Does the driver want interrupts from this queue (without event index: flag; with it: index at the next used one)? On after mock_start. */
 void mock_interrupts(struct mock_driver *d, unsigned int n, bool on);
