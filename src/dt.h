@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Writing a flattened device tree: growing buffers whose first error sticks, so that writers need not check each call. */
+/* Writing a device tree with libfdt: a growing buffer whose first error sticks, so that writers need not check each call. */
 #ifndef LKVM_DT_H
 #define LKVM_DT_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,22 +16,11 @@ struct dt_irq {
 	unsigned int (*cells)(const struct irq_line *line, uint32_t cells[4]); /* returns their number */
 };
 
-struct dt_buffer {
-	char *p;
-	size_t size, capacity;
-};
-
-struct dt_name {
-	const char *name; /* NULL: none */
-	uint32_t offset;
-};
-
 struct dt {
-	struct dt_buffer tree, strings; /* being written; dt_finish hands them over as one */
-	int error; /* -errno, sticks; whoever writes a node may set it */
+	void *blob; /* the tree being written; dt_finish hands it over */
+	size_t size;
+	int error; /* libfdt's, sticks */
 	unsigned int depth; /* nodes that are open */
-	bool after_child;   /* the open node has had one: no more properties */
-	struct dt_name seen[64]; /* where property names are, by their addresses */
 	struct dt_irq irq;
 };
 
