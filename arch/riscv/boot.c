@@ -165,6 +165,9 @@ static int load_files(struct machine *m, uint64_t *ret_entry, uint64_t *ret_dtb,
 	size_t size;
 	int r;
 
+	/* A small kernel uses little of its 2 MiB; what the tree leaves of the last ones is used late, if ever. */
+	if (s->kernel.size <= KIB(256))
+		memory_expect_sparse(m->memory, RISCV_RAM_BASE + target.flat_offset, s->kernel.size);
 	r = image_load(&s->kernel, &target, &kernel, e);
 	if (r < 0)
 		return r;
@@ -190,6 +193,7 @@ static int load_files(struct machine *m, uint64_t *ret_entry, uint64_t *ret_dtb,
 		if (r < 0)
 			return r;
 	}
+	memory_expect_sparse(m->memory, dtb, size);
 	r = memory_write(m->memory, dtb, blob, size);
 	if (r < 0)
 		return err_set(e, r, "the device tree cannot be put into the guest's RAM: %s", err_name(r));
