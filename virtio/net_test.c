@@ -2,6 +2,8 @@
 /* The network device through its registers and rings, split and packed, on a datagram socket and on a tap where one can be made. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <sched.h>
 #include <sys/socket.h>
 
@@ -205,6 +207,52 @@ static void test_merge(uint64_t features)
 	send_peer(&f, 1400, 5);
 	CHECK_EQ(take(&f, buf, sizeof(buf)), 1412);
 	CHECK(same(buf + FRAME, 1400, 5));
+	finish(&f);
+}
+
+/* Small buffers, many held at a time, so that the tables of held ones are moved; and a frame that never fits. */
+static void test_many(uint64_t features)
+{
+	static uint8_t buf[70000];
+	struct fixture f;
+	bool ok = true;
+
+	begin(&f, features | MRG);
+	for (unsigned int i = 0; i < 200; i++)
+		give(&f, 40);
+	mock_kick(f.d, 0);
+	for (unsigned int i = 0; i < 300 && ok; i++) {
+		send_peer(&f, 100 + i, (uint8_t)i);
+		ok = take(&f, buf, sizeof(buf)) == 112 + i && same(buf + FRAME, 100 + i, (uint8_t)i);
+		for (unsigned int k = get_le16(buf + 10); k; k--)
+			give(&f, 40);
+		mock_kick(f.d, 0);
+	}
+	CHECK(ok);
+	/* 4000 bytes in buffers of 40: more than the device takes for one frame. */
+	send_peer(&f, 4000, 1);
+	send_peer(&f, 70, 2);
+	CHECK_EQ(take(&f, buf, sizeof(buf)), 82);
+	CHECK(same(buf + FRAME, 70, 2));
+	finish(&f);
+
+	/* Buffers in several pieces, and frames as large as a socket takes. */
+	begin(&f, features | MRG);
+	for (unsigned int i = 0; i < 40; i++) {
+		uint64_t at = mock_alloc(f.vm, 2048, 16);
+		int token = mock_add(f.d, 0, (struct mock_buf[]){{at, 5, true}, {at + 5, 1000, true}, {at + 1005, 1043, true}},
+				     3, MOCK_DIRECT);
+
+		CHECK(token >= 0);
+		at_token[token] = at;
+	}
+	mock_kick(f.d, 0);
+	fill(buf, 60000, 5);
+	CHECK_EQ(send(f.peer, buf, 60000, 0), 60000);
+	memset(buf, 0, sizeof(buf));
+	CHECK_EQ(take(&f, buf, sizeof(buf)), 60012);
+	CHECK_EQ(get_le16(buf + 10), 30);
+	CHECK(same(buf + FRAME, 60000, 5));
 	finish(&f);
 }
 
@@ -433,6 +481,21 @@ static void test_create(void)
 	close(sv[1]);
 }
 
+static void delete_interface(const char *name)
+{
+	struct {
+		struct nlmsghdr h;
+		struct ifinfomsg i;
+	} m = {
+		.h = {.nlmsg_len = sizeof(m), .nlmsg_type = RTM_DELLINK, .nlmsg_flags = NLM_F_REQUEST},
+		.i = {.ifi_index = (int)if_nametoindex(name)},
+	};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+	CHECK_EQ(send(fd, &m, sizeof(m), 0), sizeof(m));
+	close(fd);
+}
+
 /* A real tap: offloads, multiqueue, and a hostile header. */
 static void test_tap(void)
 {
@@ -441,6 +504,7 @@ static void test_tap(void)
 	struct link_config link_config = {.fd = -1, .pairs = 4};
 	uint8_t frame[12 + 60] = {0}, ack = 9;
 	struct virtio_device *vd = NULL;
+	struct fixture f = {.vm = vm};
 	struct mock_driver *d;
 	struct err e = {0};
 	uint64_t offered;
@@ -452,7 +516,7 @@ static void test_tap(void)
 		return;
 	}
 	CHECK_EQ(virtio_net_create(&config, &vm->env, &vd, &e), 0);
-	d = mock_driver_create(vm, vd, IRQ_LEVEL);
+	f.d = d = mock_driver_create(vm, vd, IRQ_LEVEL);
 	offered = mock_offered(d);
 	CHECK_EQ(offered & (1 | 1 << 1 | 1 << 7 | 1 << 11 | 1 << 22), 1 | 1 << 1 | 1 << 7 | 1 << 11 | 1 << 22);
 	CHECK_EQ(mock_start(d, MOCK_ALL), 0);
@@ -475,6 +539,20 @@ static void test_tap(void)
 	CHECK_EQ(mock_request(d, 2, "\0\0\1", 3, &ack, 1), 1); /* the control queue is the third now */
 	CHECK_EQ(ack, 0);
 	CHECK_EQ(mock_request(d, 1, frame, sizeof(frame), NULL, 0), 0);
+
+	/* Somebody takes the interface away: the link is down, said once, and nothing spins. */
+	mock_isr(d);
+	give(&f, 2048);
+	mock_kick(d, 0);
+	mock_settle(vm);
+	delete_interface("lkvm-tap0");
+	for (int i = 0; i < 500 && !(mock_isr(d) & 2); i++)
+		usleep(2000);
+	mock_config_read(d, 6, frame, 2);
+	CHECK_EQ(get_le16(frame), 0);
+	CHECK_EQ(atomic_load(&vm->n_said), 1);
+	CHECK(strstr(vm->said, "lkvm-tap0"));
+	CHECK_EQ(mock_request(d, 1, frame, sizeof(frame), NULL, 0), 0);
 	mock_driver_destroy(d);
 	mock_vm_stop(vm);
 	virtio_destroy(vd);
@@ -494,6 +572,7 @@ int main(void)
 	for (unsigned int i = 0; i < ARRAY_SIZE(variants); i++) {
 		test_receive(variants[i]);
 		test_merge(variants[i]);
+		test_many(variants[i]);
 		test_send(variants[i]);
 		test_control(variants[i]);
 		test_reset(variants[i]);

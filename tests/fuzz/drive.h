@@ -38,7 +38,8 @@ static inline uint64_t drive_take(struct drive *v, unsigned int bytes)
 	return n;
 }
 
-static void drive_add(struct drive *v)
+/* One request, or the same one again and again further on in memory, with one ring of the bell. */
+static void drive_add(struct drive *v, unsigned int times)
 {
 	unsigned int n = drive_take(v, 1) % VIRTIO_MAX_QUEUES, n_bufs = 1 + drive_take(v, 1) % 8;
 	enum mock_layout layout = drive_take(v, 1) & 1 ? MOCK_INDIRECT : MOCK_DIRECT;
@@ -56,7 +57,9 @@ static void drive_add(struct drive *v)
 		if (what == 0xfc)
 			bufs[i].gpa += UINT64_C(1) << 40;
 	}
-	mock_add(v->d, n, bufs, n_bufs, layout);
+	while (times-- && mock_add(v->d, n, bufs, n_bufs, layout) >= 0)
+		for (unsigned int i = 0; i < n_bufs; i++)
+			bufs[i].gpa += bufs[i].len;
 	mock_kick(v->d, n);
 }
 
@@ -121,8 +124,10 @@ static void drive_step(struct drive *v)
 		mock_read(v->d, offset, &value, 1u << (what >> 4 & 3));
 		break;
 	case 3:
+		drive_add(v, 1);
+		break;
 	case 4:
-		drive_add(v);
+		drive_add(v, 1 + (what / 10) * 4);
 		break;
 	case 5:
 		drive_scribble(v);
