@@ -182,7 +182,7 @@ static void test_threads(void)
 		h[i].bus = bus;
 		CHECK_EQ(sys_thread_start(hammer, &h[i], "hammer", &thread[i]), 0);
 	}
-	for (unsigned int round = 0; round < 400; round++) {
+	for (unsigned int round = 0; round < 120; round++) {
 		struct dev *d = calloc(1, sizeof(*d));
 
 		CHECK_EQ(bus_add(bus, "d", 0x1000, 16, &slow_ops, d, NULL), 0);
