@@ -125,6 +125,8 @@ struct arch_ops {
 	/* One line each for `lkvm doctor`: what this host can do; `cure` NULL when present. */
 	void (*doctor)(struct hv *hv, struct hv_vcpu *vcpu, void (*fn)(void *ctx, const char *what, bool present, const char *cure),
 		       void *ctx);
+	/* Counters of the interrupt controller, for `lkvm stat`; any thread. NULL: none. */
+	void (*stat)(struct machine *m, void (*fn)(void *ctx, const char *name, uint64_t value), void *ctx);
 	void (*vcpu_destroy)(struct machine *m, unsigned int i); /* frees m->vcpu[i].arch; NULL-safe */
 	void (*destroy)(struct machine *m);			 /* frees arch_state; half-built is fine */
 };

@@ -166,6 +166,21 @@ static int alloc_irq(struct machine *m, enum irq_trigger preferred, struct irq_l
 	return 0;
 }
 
+static void stat_irqchip(struct machine *m, void (*fn)(void *ctx, const char *name, uint64_t value), void *ctx)
+{
+	struct riscv_state *s = riscv_state(m);
+	struct plic_stats stats;
+
+	if (!s || !s->plic)
+		return;
+	plic_stats(s->plic, &stats);
+	fn(ctx, "exits", stats.exits);
+	fn(ctx, "claims", stats.claims);
+	fn(ctx, "empty_claims", stats.empty_claims);
+	fn(ctx, "completions", stats.completions);
+	fn(ctx, "notifications", stats.notifications);
+}
+
 static void vcpu_destroy(struct machine *m, unsigned int i)
 {
 	free(m->vcpu[i].arch);
@@ -201,6 +216,7 @@ const struct arch_ops arch_riscv64 = {
 	.for_each_reg = riscv_for_each_reg,
 	.dump_vcpu = riscv_dump_vcpu,
 	.doctor = riscv_doctor,
+	.stat = stat_irqchip,
 	.vcpu_destroy = vcpu_destroy,
 	.destroy = destroy,
 };

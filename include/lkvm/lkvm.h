@@ -63,6 +63,12 @@ LKVM_API void lkvm_config_destroy(struct lkvm_config *config);
 LKVM_API int lkvm_config_set(struct lkvm_config *config, const char *name, const char *value,
 			     struct lkvm_error *e);
 
+/*
+ * The value of an option as text (a repeatable option's first) into buf, cut to len; returns its whole length, 0 for a default that is empty, false or
+ * the first choice. -EINVAL: no such option.
+ */
+LKVM_API int lkvm_config_get(const struct lkvm_config *config, const char *name, char *buf, size_t len);
+
 /* Reads a JSON object whose keys are option names; source names the text in errors, which give line and column. */
 LKVM_API int lkvm_config_load_json(struct lkvm_config *config, const char *text, size_t len,
 				   const char *source, struct lkvm_error *e);

@@ -1,57 +1,145 @@
 // SPDX-License-Identifier: MIT
-#include <getopt.h>
+#include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include <lkvm/lkvm.h>
+#include "cli.h"
 
-static void on_event(void *ctx, struct lkvm_vm *vm, const struct lkvm_event *event)
+#pragma weak guest_init_main
+
+#define NAME { .name = "name", .letter = 'n', .value = "NAME", .help = "the guest" }
+#define ALL { .name = "all", .letter = 'a', .help = "every running guest" }
+#define JSON { .name = "json", .help = "print JSON" }
+
+static const struct lkvm_option list_options[] = {
+	{ .name = "run", .letter = 'i', .help = "only guests that run" },
+	{ .name = "rootfs", .letter = 'r', .help = "only the root folders that lkvm setup has made" },
+};
+static const struct lkvm_option state_options[] = { ALL, NAME };
+static const struct lkvm_option stat_options[] = {
+	{ .name = "memory", .letter = 'm', .help = "what the guest says of its memory (needs --balloon)" }, ALL, NAME, JSON,
+};
+static const struct lkvm_option balloon_options[] = {
+	NAME,
+	{ .name = "inflate", .letter = 'i', .value = "MIB", .help = "take so much memory more from the guest" },
+	{ .name = "deflate", .letter = 'd', .value = "MIB", .help = "give so much back" },
+	{ .name = "size", .letter = 's', .value = "MIB", .help = "take so much in all" },
+};
+static const struct lkvm_option debug_options[] = {
+	ALL, NAME,
+	{ .name = "dump", .letter = 'd', .help = "print the vCPUs' registers" },
+	{ .name = "nmi", .letter = 'm', .value = "CPU", .help = "send a vCPU a non-maskable interrupt, where the architecture has one" },
+	{ .name = "sysrq", .letter = 's', .value = "CHAR", .help = "a break and then CHAR on the guest's first serial port" },
+};
+static const struct lkvm_option regs_options[] = { JSON };
+static const struct lkvm_option doctor_options[] = {
+	{ .name = "dev", .value = "PATH", .help = "the KVM device (default: /dev/kvm)" },
+};
+
+#define OPTIONS(o) .options = o, .n_options = CLI_COUNT(o)
+
+const struct cli_command cli_commands[] = {
+	{ .name = "run", .arguments = "[KERNEL]", .summary = "Start a new virtual machine", .options = run_options,
+	  .n_options = RUN_OPTIONS, .machine = true, .main = run_main,
+	  .text = "Without a kernel, the usual places are searched for one. Without a disk and an initial ramdisk, the guest's root is the folder "
+		  "~/.lkvm/default, which is made when it is not there; -d NAME stands for ~/.lkvm/NAME if there is no such file. "
+		  "On a terminal, Ctrl-A x stops the guest. "
+		  "Exit status: 0 the guest powered off or was stopped, 1 an error, 2 wrong usage, 3 it asked for a reset, 4 it panicked, "
+		  "128+N signal N." },
+	{ .name = "setup", .arguments = "NAME", .summary = "Make a root folder for guests", .main = setup_main,
+	  .text = "Makes ~/.lkvm/NAME, a writable root whose programs are the host's, shared read-only. lkvm run -d NAME uses it." },
+	{ .name = "list", .summary = "Show running guests and root folders", OPTIONS(list_options), .main = list_main },
+	{ .name = "stat", .arguments = "[NAME]", .summary = "Print counters of a running guest", OPTIONS(stat_options), .main = guests_main },
+	{ .name = "pause", .arguments = "[NAME]", .summary = "Pause a guest", OPTIONS(state_options), .main = guests_main },
+	{ .name = "resume", .arguments = "[NAME]", .summary = "Let a paused or sleeping guest go on", OPTIONS(state_options), .main = guests_main },
+	{ .name = "stop", .arguments = "[NAME]", .summary = "Stop a guest, as if its power were cut", OPTIONS(state_options), .main = guests_main },
+	{ .name = "balloon", .arguments = "[NAME]", .summary = "Take memory from a guest, or give it back", OPTIONS(balloon_options), .main = guests_main,
+	  .text = "The guest must have been started with --balloon." },
+	{ .name = "debug", .arguments = "[NAME]", .summary = "Look into a guest", OPTIONS(debug_options), .main = guests_main },
+	{ .name = "doctor", .summary = "Tell what this host can do, and what to do about the rest", OPTIONS(doctor_options), .main = doctor_main },
+	{ .name = "regs", .arguments = "[NAME]", .summary = "List the registers of a fresh vCPU or of a running guest", OPTIONS(regs_options),
+	  .machine = true, .more = true, .main = regs_main },
+	{ .name = "version", .summary = "Print the version", .main = version_main },
+	{ .name = "help", .arguments = "[COMMAND]", .summary = "Print what a command does and takes", .main = help_main },
+	{ .name = "completion", .arguments = "bash", .summary = "Print a completion script for a shell", .more = true, .main = completion_main },
+	{ .name = "man", .summary = "Print this page in roff", .more = true, .main = man_main },
+};
+const unsigned int cli_n_commands = CLI_COUNT(cli_commands);
+
+const struct cli_command *cli_find_command(const char *name)
 {
-	if (event->type == LKVM_EVENT_LOG)
-		fprintf(stderr, "  %s\n", event->text);
+	for (unsigned int i = 0; i < cli_n_commands; i++)
+		if (!strcmp(cli_commands[i].name, name))
+			return &cli_commands[i];
+	return NULL;
+}
+
+static void say(const char *prefix, const char *fmt, va_list ap)
+{
+	fputs(prefix, stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+}
+
+int cli_fatal(const char *fmt, ...)
+{
+	va_list ap;
+
+	terminal_restore();
+	va_start(ap, fmt);
+	say("  Fatal: ", fmt, ap);
+	va_end(ap);
+	return EXIT_FAILED;
+}
+
+int cli_misused(const struct cli_command *command, const char *fmt, ...)
+{
+	char prefix[64];
+	va_list ap;
+
+	snprintf(prefix, sizeof(prefix), "lkvm %s: ", command->name);
+	va_start(ap, fmt);
+	say(prefix, fmt, ap);
+	va_end(ap);
+	return EXIT_USAGE;
+}
+
+int cli_refused(const struct cli_command *command, const struct lkvm_error *e)
+{
+	return cli_misused(command, "%s", e->code ? e->message : "out of memory");
+}
+
+/* A program started with a standard stream closed would give its number to the next file opened. */
+static void fill_standard_streams(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_WRONLY : O_RDONLY) != fd)
+			_exit(EXIT_FAILED);
 }
 
 int main(int argc, char **argv)
 {
-	static struct option longs[256];
-	static char shorts[256];
-	const struct lkvm_callbacks cb = { on_event, NULL };
-	struct lkvm_option o;
-	struct lkvm_error e = { 0 };
-	struct lkvm_config *config;
-	struct lkvm_vm *vm = NULL;
-	struct lkvm_end end;
-	unsigned int n = 0;
-	int c, index;
+	const char *base = argc > 0 ? strrchr(argv[0], '/') : NULL;
+	const struct cli_command *command;
 
-	lkvm_config_create(&config);
-	for (; !lkvm_option_get(n, &o); n++) {
-		longs[n] = (struct option){ o.name, o.value ? required_argument : no_argument, NULL, 0 };
-		if (o.letter)
-			sprintf(shorts + strlen(shorts), "%c%s", o.letter, o.value ? ":" : "");
+	base = base ? base + 1 : argc > 0 ? argv[0] : "lkvm";
+	if (guest_init_main && (getpid() == 1 || !strcmp(base, "init")))
+		return guest_init_main(argc, argv);
+	fill_standard_streams();
+	if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		help_overview();
+		return 0;
 	}
-	while ((c = getopt_long(argc - 1, argv + 1, shorts, longs, &index)) != -1) {
-		if (c == '?')
-			return 2;
-		for (unsigned int i = 0; c && !lkvm_option_get(i, &o); i++)
-			if (o.letter == c)
-				index = (int)i;
-		if (lkvm_config_set(config, longs[index].name, optarg, &e) < 0)
-			goto fail;
+	if (!strcmp(argv[1], "--version")) {
+		printf("lkvm %s\n", lkvm_version());
+		return 0;
 	}
-	lkvm_config_set_console(config, 0, 0, 1);
-	if (lkvm_create(config, &cb, &vm, &e) < 0 || lkvm_start(vm, &e) < 0)
-		goto fail;
-	lkvm_wait(vm, &end);
-	if (end.reason == LKVM_END_ERROR)
-		fprintf(stderr, "  Fatal: %s\n", end.error.message);
-	lkvm_destroy(vm);
-	lkvm_config_destroy(config);
-	return end.exit_status;
-fail:
-	fprintf(stderr, "  Fatal: %s\n", e.message);
-	lkvm_destroy(vm);
-	lkvm_config_destroy(config);
-	return 1;
+	command = cli_find_command(argv[1]);
+	if (!command) {
+		fprintf(stderr, "lkvm: there is no command \"%s\"; lkvm help lists them\n", argv[1]);
+		return EXIT_USAGE;
+	}
+	return command->main(command, argc - 1, argv + 1);
 }

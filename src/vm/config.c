@@ -152,11 +152,20 @@ int lkvm_config_set(struct lkvm_config *c, const char *name, const char *value, 
 		r = err_set(&err, -EINVAL, "--%s: no such option; see lkvm help run", name);
 	else if (o->refused)
 		r = err_set(&err, -EOPNOTSUPP, "%s", o->refused);
-	else
+	else if ((r = config_check_value(o, value, &err)) >= 0)
 		r = option_set(o, base, value, &err);
 	if (r < 0)
 		vm_error_copy(e, &err);
 	return r;
+}
+
+int lkvm_config_get(const struct lkvm_config *c, const char *name, char *buf, size_t len)
+{
+	const struct option *o;
+	void *base;
+
+	o = config_find_option(c, name, &base);
+	return o ? option_get(o, base, 0, buf, len) : -EINVAL;
 }
 
 int lkvm_config_set_console(struct lkvm_config *c, unsigned int port, int in_fd, int out_fd)

@@ -52,6 +52,8 @@ static int set_value(struct lkvm_config *c, const struct option *o, void *base, 
 			return err_set(e, -EINVAL, "\"%s\" takes true or false", o->name);
 		if (strlen(yyjson_get_str(v)) != yyjson_get_len(v))
 			return err_set(e, -EINVAL, "\"%s\" holds a NUL character", o->name);
+		if (config_check_value(o, yyjson_get_str(v), e) < 0)
+			return -EINVAL;
 		return option_set(o, base, yyjson_get_str(v), e);
 	default:
 		return err_set(e, -EINVAL, "\"%s\" takes %s", o->name,

@@ -255,3 +255,25 @@ void config_share_clear(struct config_share *s)
 	free(s->tag);
 	*s = (struct config_share){ 0 };
 }
+
+int config_check_value(const struct option *o, const char *value, struct err *e)
+{
+	struct config_network n;
+	struct config_share s;
+	struct config_disk d;
+	int r = 0;
+
+	if (!value)
+		return 0;
+	if (!strcmp(o->name, "disk")) {
+		if ((r = config_parse_disk(value, &d, e)) >= 0)
+			config_disk_clear(&d);
+	} else if (!strcmp(o->name, "network")) {
+		if ((r = config_parse_network(value, &n, e)) >= 0)
+			config_network_clear(&n);
+	} else if (!strcmp(o->name, "9p")) {
+		if ((r = config_parse_share(value, &s, e)) >= 0)
+			config_share_clear(&s);
+	}
+	return r;
+}

@@ -171,6 +171,7 @@ static int start(struct lkvm_vm *vm, struct err *e)
 		return err_set(e, -EBUSY, "this virtual machine was started before");
 	}
 	vm->state = VM_RUNNING;
+	vm->started_ns = sys_now_ns();
 	pthread_mutex_unlock(&vm->lock);
 
 	r = sys_thread_start(loop_main, vm, "lkvm-loop", &vm->loop_thread);

@@ -69,6 +69,7 @@ struct lkvm_vm {
 	pthread_mutex_t lock; /* for what follows */
 	pthread_cond_t changed;
 	enum vm_state state;
+	uint64_t started_ns;	/* sys_now_ns(), 0: not yet */
 	unsigned int holds;	/* vCPUs run only while this is 0 */
 	unsigned int n_running; /* vCPU threads neither parked nor gone */
 	bool user_paused;	/* one of the holds is the user's */
@@ -106,10 +107,16 @@ void vm_event(struct lkvm_vm *vm, enum lkvm_event_type type);
 int vm_create_on(const struct lkvm_config *config, const struct lkvm_callbacks *callbacks, struct hv *hv,
 		 struct lkvm_vm **ret, struct err *e);
 
-/* control.c: the methods and the runtime socket, whose clients are each served by a short-lived thread */
+/* control.c: the runtime socket, whose clients are each served by a short-lived thread */
+/*
+ * Makes the guest reachable under this name: -EEXIST when a running guest has it, -EINVAL for a name that is none. Where the host offers no runtime folder, a warning is logged and
+ * *ret is NULL.
+ */
 int control_open(struct lkvm_vm *vm, const char *name, struct control **ret, struct err *e);
+/* Nobody new is served, and those being served are waited for (the loop must still run if it ever did). NULL is fine. */
 void control_close(struct control *c);
-/* Runs a method: reply is malloc'ed JSON. On any thread but the loop's. */
+
+/* method.c: runs a method; the reply is malloc'ed JSON, an object. On any thread but the loop's. */
 int control_call(struct lkvm_vm *vm, const char *method, const char *params, char **ret_reply, struct err *e);
 
 #endif
