@@ -62,8 +62,8 @@ static long dbcn_move(struct machine *m, const unsigned long args[6], bool write
 				return SBI_ERR_INVALID_PARAM;
 			console_put(m, buf, n);
 		} else {
-			n = MIN(console_get(m, buf, n), n);
-			if (!n)
+			n = console_get(m, buf, n);
+			if (!n || n > len - done)
 				break;
 			if (memory_write(m->memory, gpa + done, buf, n) < 0)
 				return SBI_ERR_INVALID_PARAM;

@@ -82,20 +82,24 @@ static int set(struct hv_vcpu *vcpu, uint64_t id, uint64_t v)
 	return vcpu->hv->ops->set_reg(vcpu, id, &v);
 }
 
-/* Turns an extension off; one that the host does not have is off already. */
-static int disable(struct hv_vcpu *vcpu, uint64_t id, const char *option, const char *name, struct err *e)
+/* Turns an extension off: 1 done (one that the host does not have is off already), 0 when KVM cannot take it away, -errno. */
+static int disable(struct hv_vcpu *vcpu, uint64_t id)
 {
-	uint64_t v;
+	uint64_t v = 0;
 	int r = get(vcpu, id, &v);
 
 	if (riscv_reg_missing(r) || (r >= 0 && !v))
-		return 0;
+		return 1;
 	if (r >= 0)
 		r = set(vcpu, id, 0);
-	if (r < 0)
-		return err_set(e, r, "--%s%s: this host's KVM cannot hide %s from a guest (%s); leave the option out", option, name, name,
-			       err_name(r));
-	return 0;
+	if (riscv_reg_missing(r))
+		return 0;
+	return r < 0 ? r : 1;
+}
+
+static int disable_error(struct err *e, int r, const char *option, const char *name)
+{
+	return err_set(e, r, "--%s%s: KVM refuses to hide %s from the guest (%s); leave the option out", option, name, name, err_name(r));
 }
 
 static int set_custom(struct hv_vcpu *vcpu, uint64_t id, uint64_t v, const char *option, struct err *e)
@@ -117,20 +121,23 @@ int riscv_isa_apply(struct machine *m, struct hv_vcpu *vcpu, struct err *e)
 
 		if (!c->disable_isa[x->id])
 			continue;
-		r = disable(vcpu, RISCV_REG_ISA(x->id), "disable-", x->name, e);
+		/* Much of the unprivileged ISA has no switch in hardware; then the tree alone says that it is not there. */
+		r = disable(vcpu, RISCV_REG_ISA(x->id));
 		if (r < 0)
-			return r;
+			return disable_error(e, r, "disable-", x->name);
+		if (!r && !vcpu->id)
+			log_warning(m->log, "--disable-%s: hidden in the device tree only, this host cannot trap its instructions", x->name);
 	}
 	/* Interrupts come through the PLIC: the guest must not look for them in the AIA's registers. Old kernels cannot hide them. */
 	if (riscv_state(m)->irqchip == RISCV_IRQCHIP_PLIC)
-		disable(vcpu, RISCV_REG_ISA(KVM_RISCV_ISA_EXT_SSAIA), "irqchip=", "plic", NULL);
+		disable(vcpu, RISCV_REG_ISA(KVM_RISCV_ISA_EXT_SSAIA));
 	for (unsigned int i = 0; i < riscv_n_sbi_exts; i++) {
 		const struct riscv_ext *x = &riscv_sbi_exts[i];
 
 		if (c->disable_sbi[x->id]) {
-			r = disable(vcpu, RISCV_REG_SBI(x->id), "disable-sbi-", x->name, e);
-			if (r < 0)
-				return r;
+			r = disable(vcpu, RISCV_REG_SBI(x->id));
+			if (r <= 0)
+				return disable_error(e, r ? r : -EINVAL, "disable-sbi-", x->name);
 		} else if (x->enable) {
 			r = set(vcpu, RISCV_REG_SBI(x->id), 1);
 			if (r < 0 && !riscv_reg_missing(r))
@@ -189,6 +196,9 @@ int riscv_isa_read(struct machine *m, struct hv_vcpu *vcpu, struct err *e)
 
 	if (r < 0)
 		return r;
+	for (unsigned int i = 0; i < riscv_n_isa_exts; i++)
+		if (riscv_config(m)->disable_isa[riscv_isa_exts[i].id])
+			s->isa[riscv_isa_exts[i].id] = false;
 	if (s->irqchip == RISCV_IRQCHIP_PLIC)
 		s->isa[KVM_RISCV_ISA_EXT_SSAIA] = false;
 	s->satp_mode = 8;

@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: MIT
+#include <libfdt.h>
+
+#include "arch/riscv/test_machine.h"
+#include "tests/test.h"
+
+static uint8_t image[0x3000];
+
+static void node(void *ctx, struct dt *dt)
+{
+	const struct irq_line *line = ctx;
+
+	dt_begin(dt, "thing@%x", 0x10020000);
+	dt_prop_irq(dt, line);
+	dt_end(dt);
+}
+
+/* The tree that hart 0 was given, copied out of guest memory. */
+static void *tree(struct test_machine *t)
+{
+	uint64_t gpa = tm_reg(t, 0, RISCV_REG_CORE(regs.a1));
+	uint8_t head[8];
+	void *blob;
+	uint32_t size;
+
+	if (memory_read(t->m.memory, gpa, head, 8) < 0 || get_be32(head) != FDT_MAGIC)
+		return NULL;
+	size = get_be32(head + 4);
+	blob = malloc(size);
+	if (!blob || memory_read(t->m.memory, gpa, blob, size) < 0 || fdt_check_header(blob)) {
+		free(blob);
+		return NULL;
+	}
+	CHECK(!(gpa & 7));
+	return blob;
+}
+
+static const void *prop(const void *fdt, const char *path, const char *name, int *ret_len)
+{
+	int n = fdt_path_offset(fdt, path), len = -1;
+	const void *p = n < 0 ? NULL : fdt_getprop(fdt, n, name, &len);
+
+	if (ret_len)
+		*ret_len = len;
+	return p;
+}
+
+static uint32_t u32(const void *fdt, const char *path, const char *name)
+{
+	int len;
+	const void *p = prop(fdt, path, name, &len);
+
+	CHECK(p && len == 4);
+	return p && len == 4 ? get_be32(p) : 0xdeadbeef;
+}
+
+static uint64_t u64(const void *fdt, const char *path, const char *name)
+{
+	int len;
+	const void *p = prop(fdt, path, name, &len);
+
+	CHECK(p && len == 8);
+	return p && len == 8 ? get_be64(p) : 0xdeadbeef;
+}
+
+static const char *str(const void *fdt, const char *path, const char *name)
+{
+	const char *p = prop(fdt, path, name, NULL);
+
+	CHECK(p);
+	return p ? p : "";
+}
+
+static void check_common(const void *fdt, unsigned int harts)
+{
+	char path[64];
+	int len;
+
+	CHECK_EQ(fdt_check_full(fdt, fdt_totalsize(fdt)), 0);
+	CHECK_EQ(u32(fdt, "/", "#address-cells"), 2);
+	CHECK(!prop(fdt, "/", "interrupt-parent", NULL)); /* or Linux takes the PLIC for the parent of each hart's controller */
+	CHECK_STR(str(fdt, "/chosen", "bootargs"), "console=ttyS0");
+	CHECK_STR(str(fdt, "/chosen", "stdout-path"), "/soc/serial@10000000");
+	CHECK(prop(fdt, "/chosen", "rng-seed", &len) && len == 64);
+	CHECK(u64(fdt, "/chosen", "kaslr-seed"));
+	CHECK(prop(fdt, "/memory@80000000", "reg", &len) && len == 16);
+	CHECK_EQ(get_be64((const char *)prop(fdt, "/memory@80000000", "reg", NULL) + 8), TM_RAM);
+	CHECK_EQ(u32(fdt, "/cpus", "timebase-frequency"), 10000000);
+	for (unsigned int i = 0; i < harts; i++) {
+		snprintf(path, sizeof(path), "/cpus/cpu@%u", i);
+		CHECK_EQ(u32(fdt, path, "reg"), i);
+		CHECK_STR(str(fdt, path, "mmu-type"), "riscv,sv48");
+		CHECK(!strncmp(str(fdt, path, "riscv,isa"), "rv64imafdc_", 11));
+		CHECK_STR(str(fdt, path, "riscv,isa-base"), "rv64i");
+		CHECK(fdt_stringlist_search(fdt, fdt_path_offset(fdt, path), "riscv,isa-extensions", "zbb") >= 6);
+		CHECK_EQ(u32(fdt, path, "riscv,cbom-block-size"), 64);
+		CHECK(!prop(fdt, path, "riscv,cboz-block-size", NULL));
+		snprintf(path, sizeof(path), "/cpus/cpu-map/cluster0/core%u", i);
+		CHECK(fdt_node_offset_by_phandle(fdt, u32(fdt, path, "cpu")) > 0);
+		snprintf(path, sizeof(path), "/cpus/cpu@%u/interrupt-controller", i);
+		CHECK(u32(fdt, path, "phandle"));
+	}
+	snprintf(path, sizeof(path), "/cpus/cpu@%u", harts);
+	CHECK(fdt_path_offset(fdt, path) < 0);
+}
+
+static void test_plic(void)
+{
+	struct test_machine t;
+	struct irq_line line, other;
+	struct err e = { 0 };
+	char path[32], initrd_path[32];
+	uint64_t initrd;
+	int fd = tm_file(image, sizeof(image), path), fd2 = tm_file("initrd!", 7, initrd_path), len;
+	char buf[8] = "";
+	uint32_t mp;
+	void *fdt;
+
+	tm_init(&t, 2, false);
+	t.m.boot.kernel = path;
+	t.m.boot.initrd = initrd_path;
+	t.m.stdout_path = "/serial@10000000";
+	CHECK_EQ(tm_build(&t, &e), 0);
+	CHECK_EQ(arch_riscv64.alloc_irq(&t.m, IRQ_EDGE, &line, &e), 0);
+	CHECK_EQ(arch_riscv64.alloc_irq(&t.m, IRQ_LEVEL, &other, &e), 0);
+	CHECK(line.n == 1 && other.n == 2 && line.trigger == IRQ_LEVEL);
+	t.m.node[t.m.n_nodes++] = (struct machine_node){ node, &line };
+	CHECK_EQ(arch_riscv64.load(&t.m, &e), 0);
+	CHECK_STR(e.text, "");
+
+	CHECK_EQ(tm_reg(&t, 0, RISCV_REG_CORE(regs.pc)), RISCV_RAM_BASE + 0x200000);
+	CHECK_EQ(tm_reg(&t, 0, RISCV_REG_CORE(regs.a0)), 0);
+	CHECK_EQ(t.m.hv->ops->get_mp_state(t.vcpus[0].hv, &mp), 0);
+	CHECK_EQ(mp, KVM_MP_STATE_RUNNABLE);
+	CHECK_EQ(t.m.hv->ops->get_mp_state(t.vcpus[1].hv, &mp), 0);
+	CHECK_EQ(mp, KVM_MP_STATE_STOPPED);
+	fdt = tree(&t);
+	CHECK(fdt);
+	if (fdt) {
+		check_common(fdt, 2);
+		CHECK(!fdt_node_check_compatible(fdt, fdt_path_offset(fdt, "/soc"), "simple-bus"));
+		CHECK(fdt_node_offset_by_compatible(fdt, -1, "sifive,plic-1.0.0") > 0);
+		CHECK_EQ(fdt_node_offset_by_phandle(fdt, u32(fdt, "/soc", "interrupt-parent")),
+			 fdt_node_offset_by_compatible(fdt, -1, "sifive,plic-1.0.0"));
+		CHECK_EQ(u32(fdt, "/soc/thing@10020000", "interrupts"), 1);
+		initrd = u64(fdt, "/chosen", "linux,initrd-start");
+		CHECK_EQ(u64(fdt, "/chosen", "linux,initrd-end"), initrd + 7);
+		CHECK(!memory_read(t.m.memory, initrd, buf, 7));
+		CHECK_STR(buf, "initrd!");
+		CHECK(initrd >= RISCV_RAM_BASE + 0x200000 + MIB(16)); /* beyond the kernel's bss */
+		CHECK(prop(fdt, "/soc/thing@10020000", "interrupts", &len) && len == 4);
+	}
+	free(fdt);
+	tm_destroy(&t);
+	close(fd);
+	close(fd2);
+}
+
+static void test_aia(void)
+{
+	struct test_machine t;
+	struct irq_line edge, level;
+	struct err e = { 0 };
+	char path[32];
+	int fd = tm_file(image, sizeof(image), path), len;
+	const void *p;
+	void *fdt;
+
+	tm_init(&t, 4, true);
+	t.m.boot.kernel = path;
+	t.m.stdout_path = "/soc/serial@10000000";
+	CHECK_EQ(tm_build(&t, &e), 0);
+	CHECK_EQ(t.n_init, 1);
+	CHECK_EQ(t.aplic, RISCV_APLIC_BASE);
+	for (unsigned int i = 0; i < 4; i++)
+		CHECK_EQ(t.imsic[i], RISCV_IRQCHIP_BASE + i * 0x1000);
+	CHECK_EQ(arch_riscv64.alloc_irq(&t.m, IRQ_EDGE, &edge, &e), 0);
+	CHECK_EQ(arch_riscv64.alloc_irq(&t.m, IRQ_LEVEL, &level, &e), 0);
+	CHECK(edge.trigger == IRQ_EDGE && level.trigger == IRQ_LEVEL);
+	irq_pulse(&edge);
+	irq_pulse(&edge);
+	CHECK_STR(t.lines, "UDUD");
+	irq_set(&level, true);
+	irq_set(&level, true); /* idempotent */
+	irq_set(&level, false);
+	irq_set(&level, false);
+	CHECK_STR(t.lines, "UDUDUD");
+	t.m.node[t.m.n_nodes++] = (struct machine_node){ node, &edge };
+	CHECK_EQ(arch_riscv64.load(&t.m, &e), 0);
+	fdt = tree(&t);
+	CHECK(fdt);
+	if (fdt) {
+		check_common(fdt, 4);
+		CHECK_EQ(fdt_node_offset_by_phandle(fdt, u32(fdt, "/soc", "interrupt-parent")),
+			 fdt_node_offset_by_compatible(fdt, -1, "riscv,aplic"));
+		CHECK_EQ(u32(fdt, "/soc/aplic@c000000", "riscv,num-sources"), RISCV_N_IRQS);
+		CHECK_EQ(u32(fdt, "/soc/imsics@8000000", "riscv,num-ids"), 255);
+		CHECK_EQ(fdt_node_offset_by_phandle(fdt, u32(fdt, "/soc/aplic@c000000", "msi-parent")),
+			 fdt_path_offset(fdt, "/soc/imsics@8000000"));
+		p = prop(fdt, "/soc/imsics@8000000", "interrupts-extended", &len);
+		CHECK(p && len == 4 * 8);
+		CHECK(p && get_be32((const char *)p + 3 * 8 + 4) == 9);
+		p = prop(fdt, "/soc/thing@10020000", "interrupts", &len);
+		CHECK(p && len == 8 && get_be32(p) == 1 && get_be32((const char *)p + 4) == 1);
+	}
+	free(fdt);
+	/* all sources given out, then a sentence */
+	for (unsigned int i = 2; i < RISCV_N_IRQS; i++)
+		CHECK_EQ(arch_riscv64.alloc_irq(&t.m, IRQ_EDGE, &edge, &e), 0);
+	CHECK(arch_riscv64.alloc_irq(&t.m, IRQ_EDGE, &edge, &e) < 0 && strstr(e.text, "interrupts"));
+	tm_destroy(&t);
+	close(fd);
+}
+
+static void test_irqchip_choice(void)
+{
+	static const struct {
+		bool host, disable;
+		enum riscv_irqchip asked, got; /* got AUTO: refused */
+	} cases[] = {
+		{ false, false, RISCV_IRQCHIP_AUTO, RISCV_IRQCHIP_PLIC }, { true, false, RISCV_IRQCHIP_AUTO, RISCV_IRQCHIP_AIA },
+		{ true, false, RISCV_IRQCHIP_PLIC, RISCV_IRQCHIP_PLIC },  { true, false, RISCV_IRQCHIP_AIA, RISCV_IRQCHIP_AIA },
+		{ false, false, RISCV_IRQCHIP_AIA, RISCV_IRQCHIP_AUTO },  { true, true, RISCV_IRQCHIP_AUTO, RISCV_IRQCHIP_PLIC },
+		{ true, true, RISCV_IRQCHIP_AIA, RISCV_IRQCHIP_AUTO },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct test_machine t;
+		struct err e = { 0 };
+		int r;
+
+		tm_init(&t, 1, cases[i].host);
+		t.config.irqchip = cases[i].asked;
+		t.config.disable_isa[KVM_RISCV_ISA_EXT_SSAIA] = cases[i].disable;
+		r = tm_build(&t, &e);
+		if (cases[i].got == RISCV_IRQCHIP_AUTO) {
+			CHECK(r < 0 && strstr(e.text, "--irqchip"));
+		} else {
+			CHECK_EQ(r, 0);
+			CHECK(riscv_state(&t.m)->irqchip == cases[i].got);
+			CHECK(!riscv_state(&t.m)->aia == (cases[i].got == RISCV_IRQCHIP_PLIC));
+		}
+		tm_destroy(&t);
+	}
+}
+
+static void test_limits(void)
+{
+	static const struct {
+		unsigned int cpus;
+		uint64_t ram;
+		const char *says; /* NULL: fine */
+	} cases[] = {
+		{ 8, TM_RAM, NULL }, { 0, TM_RAM, "-c" }, { 9, TM_RAM, "1 to 8" }, { 1, MIB(32), NULL }, { 1, MIB(31), "-m 32" },
+		{ 1, GIB(2048) - GIB(2), NULL }, { 1, GIB(2048) - GIB(2) + MIB(1), "at most" }, { 1, UINT64_MAX, "at most" },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct test_machine t;
+		struct err e = { 0 };
+		int r;
+
+		tm_init(&t, cases[i].cpus, false);
+		t.m.ram_size = cases[i].ram;
+		r = tm_prepare(&t, &e);
+		/* more than this machine's address space may be more than a sanitizer leaves: that is no failure of ours */
+		if (!cases[i].says)
+			CHECK(r == 0 || (r == -ENOMEM && cases[i].ram > GIB(64)));
+		else
+			CHECK(r < 0 && strstr(e.text, cases[i].says));
+		tm_destroy(&t);
+	}
+}
+
+/* After a restart everything is as at first, whatever the guest did. */
+static void test_restart(void)
+{
+	for (int aia = 0; aia < 2; aia++) {
+		struct test_machine t;
+		struct irq_line line;
+		struct err e = { 0 };
+		char path[32], dirt[64];
+		uint8_t head[64], word[4];
+		int fd = tm_file(image, sizeof(image), path);
+		unsigned int attrs;
+		uint64_t dtb;
+		uint32_t mp;
+		void *fdt;
+
+		tm_init(&t, 2, aia);
+		t.m.boot.kernel = path;
+		t.m.stdout_path = "/serial@10000000";
+		CHECK_EQ(tm_build(&t, &e), 0);
+		CHECK_EQ(arch_riscv64.alloc_irq(&t.m, IRQ_LEVEL, &line, &e), 0);
+		CHECK_EQ(arch_riscv64.load(&t.m, &e), 0);
+		dtb = tm_reg(&t, 0, RISCV_REG_CORE(regs.a1));
+		attrs = t.n_attrs;
+
+		/* the guest's life */
+		memset(dirt, 0xee, sizeof(dirt));
+		memory_write(t.m.memory, RISCV_RAM_BASE + 0x200000, dirt, sizeof(dirt));
+		memory_write(t.m.memory, RISCV_RAM_BASE + 0x400000, dirt, sizeof(dirt));
+		memory_write(t.m.memory, dtb, dirt, sizeof(dirt));
+		for (unsigned int i = 0; i < 2; i++) {
+			tm_set_reg(&t, i, RISCV_REG_CSR(satp), 0x8000000000080000);
+			tm_set_reg(&t, i, RISCV_REG_CSR(sie), 0x222);
+			tm_set_reg(&t, i, RISCV_REG_CORE(regs.pc), 0xffffffff80001234);
+			t.m.hv->ops->set_mp_state(t.vcpus[i].hv, i ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_STOPPED);
+		}
+		if (!aia) {
+			struct bus_reader reader = { 0 };
+
+			bus_add_reader(t.m.bus, &reader);
+			put_le32(word, 1);
+			bus_write(t.m.bus, &reader, RISCV_IRQCHIP_BASE + 4, word, 4); /* priority of source 1 */
+			put_le32(word, 2);
+			bus_write(t.m.bus, &reader, RISCV_IRQCHIP_BASE + 0x2080, word, 4); /* enabled for hart 0's S mode */
+			irq_set(&line, true);
+			CHECK(hv_scripted_interrupt(t.vcpus[0].hv, NULL, NULL));
+			irq_set(&line, false);
+			CHECK_EQ(arch_riscv64.load(&t.m, &e), 0);
+			CHECK(!hv_scripted_interrupt(t.vcpus[0].hv, NULL, NULL));
+			bus_read(t.m.bus, &reader, RISCV_IRQCHIP_BASE + 4, word, 4);
+			CHECK_EQ(get_le32(word), 0);
+			bus_remove_reader(t.m.bus, &reader);
+		} else {
+			CHECK_EQ(arch_riscv64.load(&t.m, &e), 0);
+			CHECK(t.n_attrs > attrs + 2 * RISCV_N_IRQS); /* APLIC and IMSICs written back */
+			CHECK_EQ(t.n_init, 1);
+		}
+		CHECK_EQ(tm_reg(&t, 0, RISCV_REG_CORE(regs.pc)), RISCV_RAM_BASE + 0x200000);
+		CHECK_EQ(tm_reg(&t, 0, RISCV_REG_CORE(regs.a1)), dtb);
+		for (unsigned int i = 0; i < 2; i++) {
+			CHECK_EQ(tm_reg(&t, i, RISCV_REG_CSR(satp)), 0);
+			CHECK_EQ(tm_reg(&t, i, RISCV_REG_CSR(sie)), 0);
+			t.m.hv->ops->get_mp_state(t.vcpus[i].hv, &mp);
+			CHECK_EQ(mp, i ? KVM_MP_STATE_STOPPED : KVM_MP_STATE_RUNNABLE);
+		}
+		CHECK(!memory_read(t.m.memory, RISCV_RAM_BASE + 0x200000, head, 64) && !memcmp(head, image, 64));
+		CHECK(!memory_read(t.m.memory, RISCV_RAM_BASE + 0x400000, head, 64) && !head[0] && !head[63]); /* its bss */
+		fdt = tree(&t);
+		CHECK(fdt);
+		if (fdt)
+			check_common(fdt, 2);
+		free(fdt);
+		tm_destroy(&t);
+		close(fd);
+	}
+}
+
+static void test_refusals(void)
+{
+	uint8_t bad[sizeof(image)];
+	struct test_machine t;
+	struct err e = { 0 };
+	char path[32], big[32];
+	int fd, fd2;
+
+	tm_init(&t, 1, false);
+	t.m.boot.kernel = "/nonexistent/Image";
+	CHECK_EQ(tm_build(&t, &e), 0);
+	CHECK(arch_riscv64.load(&t.m, &e) < 0);
+	CHECK_STR(e.text, "Unable to open kernel /nonexistent/Image");
+	tm_destroy(&t);
+
+	tm_init(&t, 1, false);
+	e = (struct err){ 0 };
+	memcpy(bad, image, sizeof(bad));
+	bad[24] = 1;
+	fd = tm_file(bad, sizeof(bad), path);
+	t.m.boot.kernel = path;
+	CHECK_EQ(tm_build(&t, &e), 0);
+	CHECK(arch_riscv64.load(&t.m, &e) < 0 && strstr(e.text, "big-endian") && strstr(e.text, path));
+	tm_destroy(&t);
+	close(fd);
+
+	/* an initrd that fits into RAM, but not beside the kernel */
+	tm_init(&t, 1, false);
+	e = (struct err){ 0 };
+	fd = tm_file(image, sizeof(image), path);
+	fd2 = memfd_create("big", MFD_CLOEXEC);
+	if (ftruncate(fd2, (off_t)MIB(50)) < 0)
+		abort();
+	snprintf(big, sizeof(big), "/proc/self/fd/%d", fd2);
+	t.m.boot.kernel = path;
+	t.m.boot.initrd = big;
+	CHECK_EQ(tm_build(&t, &e), 0);
+	CHECK(arch_riscv64.load(&t.m, &e) < 0 && strstr(e.text, "-m") && strstr(e.text, "initrd"));
+	tm_destroy(&t);
+	close(fd);
+	close(fd2);
+}
+
+/* Every host call fails once: an error with a sentence, or the machine does without; nothing leaks. */
+static void test_host_failures(void)
+{
+	for (int aia = 0; aia < 2; aia++) {
+		unsigned long n, calls = 0;
+
+		for (n = 1; n < 3000; n++) {
+			struct test_machine t;
+			struct err e = { 0 };
+			char path[32];
+			int fd = tm_file(image, sizeof(image), path), r;
+
+			tm_init(&t, 2, aia);
+			t.scripted.fail_nth = n;
+			t.scripted.fail_errno = EIO;
+			t.m.boot.kernel = path;
+			r = tm_build(&t, &e);
+			if (r >= 0)
+				r = arch_riscv64.load(&t.m, &e);
+			if (r >= 0)
+				r = arch_riscv64.load(&t.m, &e);
+			CHECK(r >= 0 || *e.text);
+			calls = t.m.hv ? hv_scripted_calls(t.m.hv) : 0;
+			tm_destroy(&t);
+			close(fd);
+			if (r >= 0 && calls < n)
+				break;
+		}
+		CHECK(n > 20 && n < 3000);
+	}
+}
+
+static void test_dump_dtb(void)
+{
+	struct test_machine t;
+	struct err e = { 0 };
+	char path[32], out[32];
+	int fd = tm_file(image, sizeof(image), path), fd2 = tm_file("old", 3, out);
+	uint8_t head[4] = { 0 };
+
+	tm_init(&t, 1, false);
+	t.m.boot.kernel = path;
+	t.m.boot.dump_dtb = out;
+	CHECK_EQ(tm_build(&t, &e), 0);
+	CHECK_EQ(arch_riscv64.load(&t.m, &e), 0);
+	CHECK(sys_pread_all(fd2, head, 4, 0) == 4 && get_be32(head) == FDT_MAGIC);
+	t.m.boot.dump_dtb = "/nonexistent/x.dtb";
+	CHECK(arch_riscv64.load(&t.m, &e) < 0 && strstr(e.text, "--dump-dtb"));
+	tm_destroy(&t);
+	close(fd);
+	close(fd2);
+}
+
+int main(void)
+{
+	tm_image(image, sizeof(image), MIB(16));
+	test_plic();
+	test_aia();
+	test_irqchip_choice();
+	test_limits();
+	test_restart();
+	test_refusals();
+	test_host_failures();
+	test_dump_dtb();
+	return test_result();
+}
