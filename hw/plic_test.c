@@ -289,16 +289,14 @@ static unsigned int compare(uint64_t seed, unsigned int n_ops, enum mistake mist
 			if (got && n_claimed < ARRAY_SIZE(claimed))
 				claimed[n_claimed++] = context << 16 | got;
 			break;
-		case 10:
-			if (n_claimed) {
+		default:
+			if (n_claimed && rnd(2)) {
 				unsigned int at = rnd(n_claimed);
 
 				context = claimed[at] >> 16;
 				source = claimed[at] & 0xffff;
 				claimed[at] = claimed[--n_claimed];
 			}
-			/* fall through */
-		case 11:
 			if (!rnd(16))
 				source = (uint32_t[]){ 0, 1024, 0x10001, UINT32_MAX }[rnd(4)];
 			poke(&r, CLAIM(context), source);

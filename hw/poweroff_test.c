@@ -125,7 +125,7 @@ static void test_pvpanic(struct bus *bus, struct bus_reader *reader)
 
 int main(void)
 {
-	struct bus_reader reader = { 0 };
+	struct bus_reader reader = { .next = NULL };
 	struct bus *bus;
 
 	CHECK(bus_create(&bus) >= 0);

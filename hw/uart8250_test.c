@@ -528,7 +528,7 @@ static void test_bus_and_state(void)
 {
 	struct uart8250_config config = { .base = 0x10000000 };
 	struct uart8250_state s, t;
-	struct bus_reader reader = { 0 };
+	struct bus_reader reader = { .next = NULL };
 	struct uart8250 *u, *v;
 	struct bus *bus;
 	struct err e = { 0 };
