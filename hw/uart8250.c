@@ -392,12 +392,12 @@ static uint8_t read_lsr(struct uart8250 *u)
 	uint8_t value;
 
 	/*
-	 * A guest that waits for input without interrupts reads this register over and over; one that only sends finds the transmitter
-	 * empty at its first look.
+	 * A guest that waits for input without interrupts reads this register over and over; one that only sends stops when it finds
+	 * the transmitter empty, so looks before that do not count.
 	 */
 	if (s->lsr_polls && !s->rx_open)
 		rx_listen(u);
-	s->lsr_polls = 1;
+	s->lsr_polls = !s->tx_count;
 	value = s->lsr_errors | (s->rx_count ? LSR_DR : 0) | (s->tx_count ? 0 : LSR_THRE | LSR_TEMT);
 	if (s->fcr & FCR_ENABLE) {
 		bool bad = s->lsr_errors & LSR_BYTE_ERRORS;

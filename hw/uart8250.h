@@ -44,7 +44,7 @@ struct uart8250_state {
 	uint8_t thre_pending; /* the transmitter-empty interrupt has not been seen */
 	uint8_t rx_open;      /* the guest listens */
 	uint8_t rx_seen;      /* it was told that there is input */
-	uint8_t lsr_polls;    /* line status reads in a row */
+	uint8_t lsr_polls;    /* line status reads in a row that found the transmitter empty */
 	uint8_t rx_count, held_count, tx_count;
 	/* Oldest first. held: taken from the stream, then hidden again from a guest that was not listening; rx_count + held_count <= 16. */
 	uint8_t rx[UART8250_FIFO], rx_error[UART8250_FIFO];
