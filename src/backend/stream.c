@@ -38,6 +38,7 @@ struct end {
 	bool socket;   /* MSG_DONTWAIT */
 	bool polled;   /* shares a blocking description: ask poll first */
 	bool terminal;
+	bool master;   /* of a pty: its other side may come and go */
 	bool always;   /* cannot be waited for: always ready (regular file, /dev/null) */
 };
 
@@ -89,9 +90,10 @@ static int end_open(struct end *end, int fd, bool output, struct err *e)
 			       output ? "output" : "input");
 	end->socket = S_ISSOCK(st.st_mode);
 	end->terminal = S_ISCHR(st.st_mode) && isatty(fd);
+	end->master = end->terminal && sys_ioctl(fd, TIOCGPTN, &pty) >= 0;
 	if (!(flags & O_NONBLOCK) && (S_ISFIFO(st.st_mode) || end->terminal)) {
 		/* Opening a pty's master again would make another pty. */
-		if (!end->terminal || sys_ioctl(fd, TIOCGPTN, &pty) < 0)
+		if (!end->master)
 			own = reopen(fd, output);
 		end->polled = own < 0;
 	}
@@ -127,6 +129,9 @@ static ssize_t end_write(const struct end *end, struct iovec *iov, int n_iov)
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (unsigned int)n_iov};
 	ssize_t n;
 
+	/* Nobody has the other side open: as a cable that is not plugged in. */
+	if (end->master && end_ready(end, 0))
+		return -EIO;
 	if (end->polled) {
 		if (!end_ready(end, POLLOUT))
 			return -EAGAIN;
@@ -204,7 +209,7 @@ static ssize_t flush_once(struct stream *s)
 	if (n == -EAGAIN)
 		return n;
 	pthread_mutex_lock(&s->lock);
-	if (n <= 0 && n != -ENOSPC && n != -EDQUOT && n != -EFBIG)
+	if (n <= 0 && n != -ENOSPC && n != -EDQUOT && n != -EFBIG && !s->out.master)
 		s->out_broken = true;
 	if (n <= 0)
 		n = s->out_count;
@@ -357,8 +362,8 @@ static void fill(struct stream *s)
 			s->in_pending = true;
 			wake_up(s, WAKE_NOW);
 		}
-	} else if (n == -EIO && s->in.terminal && !end_ready(&s->in, 0)) {
-		look_again(s); /* we are in the terminal's background */
+	} else if (n == -EIO && s->in.terminal && (s->in.master || !end_ready(&s->in, 0))) {
+		look_again(s); /* we are in the terminal's background, or nobody has the other side open */
 	} else if (n != -EAGAIN) {
 		s->in_ended = true;
 	}

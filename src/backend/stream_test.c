@@ -291,7 +291,9 @@ static void test_terminal(void)
 {
 	static char many[3000];
 	struct fixture f;
-	char buf[64];
+	char buf[64], name[64];
+	unsigned int turns;
+	size_t swallowed = 0;
 	int slave, master = open_pty(&slave);
 
 	if (master < 0) {
@@ -325,6 +327,28 @@ static void test_terminal(void)
 	turn(&f, 20);
 	CHECK_EQ(stream_read(f.s, buf, sizeof(buf)), 2);
 	CHECK(!(fcntl(master, F_GETFL) & O_NONBLOCK));
+	/* Who was connected goes, and comes back. */
+	snprintf(name, sizeof(name), "%s", ptsname(master));
+	close(slave);
+	turn(&f, 20);
+	for (int i = 0; i < 100; i++) {
+		swallowed += stream_write(f.s, many, sizeof(many));
+		turn(&f, 2);
+	}
+	CHECK_EQ(swallowed, 100 * sizeof(many));
+	turns = 0;
+	for (int i = 0; i < 20; i++)
+		turns += loop_turn(f.loop, 5) > 0;
+	CHECK(turns < 5);
+	slave = open(name, O_RDWR | O_NOCTTY);
+	turn(&f, 300);
+	put(slave, "back", 4);
+	turn(&f, 20);
+	CHECK_EQ(stream_read(f.s, buf, sizeof(buf)), 4);
+	stream_write(f.s, "welcome", 7);
+	turn(&f, 20);
+	CHECK_EQ(read(slave, buf, sizeof(buf)), 7);
+	CHECK(!memcmp(buf, "welcome", 7));
 	end(&f);
 	close(master);
 	close(slave);
