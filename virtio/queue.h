@@ -54,7 +54,8 @@ static inline bool queue_running(const struct queue *q)
 
 /*
  * Takes the next request: 1 with *c filled, 0 when there is none, -EPROTO when the ring is broken (also: more segments than
- * c->cap, a readable after a writable descriptor, a zero-length or looping chain, an address outside RAM).
+ * c->cap, a readable after a writable descriptor, a looping chain, an address outside RAM, more in flight than num, a request without a single byte).
+ * Empty descriptors among others are skipped, as nothing in the specification forbids them.
  */
 int queue_pop(struct queue *q, struct chain *c);
 /* Gives back the request last taken, as if queue_pop had not been called. */
