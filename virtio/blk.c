@@ -211,9 +211,10 @@ static bool write_through(const struct blk *blk)
 /* One step of a request is done: the next one, or the end. Locked. */
 static void request_advance(struct blk *blk, struct request *r, int64_t result)
 {
+	bool moves = (r->type == T_IN || r->type == T_OUT) && !r->flushing;
 	uint8_t status;
 
-	if (result < 0) {
+	if (result < 0 || (moves && (uint64_t)result != r->disk.len)) {
 		request_finish(blk, r, S_IOERR);
 		return;
 	}

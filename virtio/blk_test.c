@@ -33,6 +33,13 @@ struct fake {
 	bool closed;
 };
 
+/* On the loop's thread, where CHECK must not count. */
+#define REQUIRE(cond)                                                                              \
+	do {                                                                                       \
+		if (!(cond))                                                                       \
+			abort();                                                                   \
+	} while (0)
+
 static int64_t fake_perform(struct fake *f, struct disk_request *r)
 {
 	uint64_t at = r->offset, left = r->len;
@@ -41,7 +48,7 @@ static int64_t fake_perform(struct fake *f, struct disk_request *r)
 		return f->fail;
 	if (r->op == DISK_FLUSH)
 		return 0;
-	CHECK(r->offset <= SIZE && r->len <= SIZE - r->offset);
+	REQUIRE(r->offset <= SIZE && r->len <= SIZE - r->offset);
 	if (r->op == DISK_DISCARD || r->op == DISK_WRITE_ZEROES) {
 		memset(f->data + at, r->op == DISK_DISCARD ? 0xdd : 0, left);
 		return 0;
@@ -49,7 +56,7 @@ static int64_t fake_perform(struct fake *f, struct disk_request *r)
 	for (unsigned int i = 0; i < r->n_iov; i++) {
 		size_t n = r->iov[i].iov_len;
 
-		CHECK(n && n <= left);
+		REQUIRE(n && n <= left);
 		if (r->op == DISK_READ)
 			memcpy(r->iov[i].iov_base, f->data + at, n);
 		else
@@ -57,7 +64,7 @@ static int64_t fake_perform(struct fake *f, struct disk_request *r)
 		at += n;
 		left -= n;
 	}
-	CHECK_EQ(left, 0);
+	REQUIRE(!left);
 	return (int64_t)r->len;
 }
 
@@ -303,6 +310,9 @@ static void test_io(unsigned int flags, uint64_t features)
 	CHECK_EQ(range(&b, T_DISCARD, 0, 8, 0), S_IOERR);
 	memset(buf, 0, sizeof(buf));
 	CHECK_EQ(io(&b, T_WRITE_ZEROES, 0, buf, 32), S_IOERR);
+	b.f->fail = 100; /* a short transfer is none */
+	CHECK_EQ(io(&b, T_IN, 0, buf, 512), S_IOERR);
+	CHECK_EQ(io(&b, T_OUT, 0, buf, 512), S_IOERR);
 	b.f->fail = 0;
 	CHECK_EQ(io(&b, T_IN, 0, buf, 512), S_OK);
 	CHECK(!broken(&b));
@@ -579,6 +589,19 @@ static void test_in_flight(uint64_t features)
 	b.f->fail = 0;
 	CHECK_EQ(collect(&b), 2);
 	CHECK_EQ(byte(&b, at + 600), S_IOERR);
+
+	/* Failing and short ones while a reset waits. */
+	b.f->hold = true;
+	add_reads(&b, at, 5);
+	mock_kick(b.d, 0);
+	mock_settle(b.vm);
+	b.f->fail = 100;
+	CHECK(!pthread_create(&thread, NULL, release_later, &l));
+	mock_reset(b.d);
+	pthread_join(thread, NULL);
+	b.f->fail = 0;
+	CHECK_EQ(mock_start(b.d, features), 0);
+	CHECK_EQ(io(&b, T_IN, 1, buf, 512), S_OK);
 
 	/* The end of the device, which turns the loop itself. */
 	b.f->hold = true;
