@@ -228,6 +228,14 @@ void goldfish_rtc_write_dt(const struct goldfish_rtc *rtc, struct dt *dt)
 	dt_end(dt);
 }
 
+void goldfish_rtc_reset(struct goldfish_rtc *rtc)
+{
+	pthread_mutex_lock(&rtc->lock);
+	rtc->s = (struct goldfish_rtc_state){ .version = GOLDFISH_RTC_STATE_VERSION, .offset = rtc->s.offset };
+	update_irq(rtc);
+	pthread_mutex_unlock(&rtc->lock);
+}
+
 void goldfish_rtc_save(struct goldfish_rtc *rtc, struct goldfish_rtc_state *ret)
 {
 	pthread_mutex_lock(&rtc->lock);

@@ -49,6 +49,9 @@ extern const struct bus_ops goldfish_rtc_bus_ops;
 /* rtc@<base> */
 void goldfish_rtc_write_dt(const struct goldfish_rtc *rtc, struct dt *dt);
 
+/* No alarm, no interrupt; the time set by the guest stays. With vCPUs stopped. */
+void goldfish_rtc_reset(struct goldfish_rtc *rtc);
+
 /* With vCPUs stopped. load: -EINVAL for a state that cannot be. */
 void goldfish_rtc_save(struct goldfish_rtc *rtc, struct goldfish_rtc_state *ret);
 int goldfish_rtc_load(struct goldfish_rtc *rtc, const struct goldfish_rtc_state *state);

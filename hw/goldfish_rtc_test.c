@@ -114,6 +114,11 @@ static void test_registers(void)
 	set_time(copy, UINT64_C(0x600000000));
 	CHECK(level);
 	out(copy, CLEAR_INTERRUPT, 1);
+	set_alarm(copy, 1);
+	CHECK(level);
+	goldfish_rtc_reset(copy);
+	CHECK(!level);
+	CHECK_EQ(in(copy, IRQ_ENABLED), 0);
 	s.armed = 2;
 	CHECK_EQ(goldfish_rtc_load(copy, &s), -EINVAL);
 

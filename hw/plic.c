@@ -553,6 +553,19 @@ static void derive(struct plic *p)
 		update_hart(p, hart);
 }
 
+void plic_reset(struct plic *p)
+{
+	coalescer_drain(p->config.coalescer);
+	pthread_mutex_lock(&p->lock);
+	memset(p->context, 0, p->n_contexts * sizeof(*p->context));
+	memset(p->s.priority, 0, sizeof(p->s.priority));
+	memset(p->s.edge, 0, sizeof(p->s.edge));
+	memcpy(p->s.busy, p->s.level, sizeof(p->s.busy));
+	memcpy(p->s.pending, p->s.level, sizeof(p->s.pending));
+	derive(p);
+	pthread_mutex_unlock(&p->lock);
+}
+
 int plic_load(struct plic *p, const void *buf, size_t len, struct err *e)
 {
 	size_t contexts = p->n_contexts * sizeof(*p->context);

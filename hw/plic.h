@@ -89,6 +89,9 @@ unsigned int plic_dt_cells(const struct irq_line *line, uint32_t cells[4]);
 
 void plic_stats(struct plic *p, struct plic_stats *ret);
 
+/* Registers and gateways as after creation, with vCPUs stopped. Lines keep their level: one that is high requests anew. */
+void plic_reset(struct plic *p);
+
 /*
  * Saving and loading, with vCPUs stopped. plic_save returns the size, and fills buf if len is large enough. plic_load: -EINVAL for what this PLIC could not
  * have saved; notifications follow the loaded state.

@@ -518,6 +518,26 @@ int uart8250_receive(struct uart8250 *u, uint8_t byte)
 
 /* --- making, describing, saving --- */
 
+static void power_on(struct uart8250 *u)
+{
+	struct uart8250_state *s = &u->s;
+	struct uart8250_state fresh = { .version = UART8250_STATE_VERSION, .msr = modem_lines(0) };
+
+	fresh.held_count = s->held_count;
+	memcpy(fresh.held, s->held, sizeof(s->held));
+	memcpy(fresh.held_error, s->held_error, sizeof(s->held_error));
+	*s = fresh;
+}
+
+void uart8250_reset(struct uart8250 *u)
+{
+	pthread_mutex_lock(&u->lock);
+	rx_hide(u);
+	power_on(u);
+	update_irq(u);
+	pthread_mutex_unlock(&u->lock);
+}
+
 int uart8250_create(const struct uart8250_config *config, struct bus *bus, struct uart8250 **ret, struct err *e)
 {
 	struct uart8250 *u = calloc(1, sizeof(*u));
@@ -527,8 +547,7 @@ int uart8250_create(const struct uart8250_config *config, struct bus *bus, struc
 		return err_set(e, -ENOMEM, "Not enough memory for a serial port");
 	pthread_mutex_init(&u->lock, NULL);
 	u->config = *config;
-	u->s.version = UART8250_STATE_VERSION;
-	u->s.msr = modem_lines(0);
+	power_on(u);
 	if (bus) {
 		r = bus_add(bus, "uart", config->base, UART8250_SIZE, &uart8250_bus_ops, u, e);
 		if (r < 0) {

@@ -71,6 +71,9 @@ int uart8250_break(struct uart8250 *u);
 /* A byte arrives on the line behind the stream's back. -EAGAIN when the receive FIFO is full. */
 int uart8250_receive(struct uart8250 *u, uint8_t byte);
 
+/* Registers as after creation; input that no guest was told of stays. With vCPUs stopped. */
+void uart8250_reset(struct uart8250 *u);
+
 /* With vCPUs stopped. load: -EINVAL for a state that cannot be. */
 void uart8250_save(struct uart8250 *u, struct uart8250_state *ret);
 int uart8250_load(struct uart8250 *u, const struct uart8250_state *state);

@@ -333,6 +333,20 @@ static void test_loopback(void)
 	CHECK_EQ(in(&r, IIR), 0xc1);
 	out(&r, MCR, 0x1b);
 	CHECK_EQ(in(&r, MSR), 0xb4);
+	/* Reset is power-on. */
+	out(&r, DATA, 1);
+	out(&r, IER, 0x0f);
+	CHECK(wire_level(&r.wire));
+	uart8250_reset(r.uart);
+	CHECK(!wire_level(&r.wire));
+	CHECK_EQ(in(&r, IER), 0);
+	CHECK_EQ(in(&r, IIR), 0x01);
+	CHECK_EQ(in(&r, LSR), 0x60);
+	CHECK_EQ(in(&r, MSR), 0xb0);
+	out(&r, FCR, 0x01);
+	out(&r, IER, 0x01);
+	out(&r, MCR, 0x1b);
+	in(&r, MSR);
 	/* What arrives from outside waits until the loop ends. */
 	uart8250_receive(r.uart, 'o');
 	CHECK_EQ(in(&r, LSR), 0x60);
