@@ -3,7 +3,7 @@
 # limit: 150
 # Ping and a TCP transfer in both directions through a tap device that was made beforehand.
 
-tunctl -b -t tap0 >/dev/null
+tunctl -t tap0 >/dev/null
 ip addr add 10.77.0.1/24 dev tap0
 ip link set tap0 up
 mkdir www

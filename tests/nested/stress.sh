@@ -5,7 +5,7 @@
 
 random disk.img 16
 random other.img 2
-tunctl -b -t tap0 >/dev/null
+tunctl -t tap0 >/dev/null
 ip addr add 10.77.0.1/24 dev tap0
 ip link set tap0 up
 guest 130 run -k "$IMAGE" -i "$INITRD" -c2 -m 256 -d disk.img -d other.img --rng --network mode=tap,tapif=tap0 \
