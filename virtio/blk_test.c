@@ -508,6 +508,11 @@ static void release_flagged(void *ctx)
 	fake_release(l->b->f);
 }
 
+static void pause_on_loop(void *ctx)
+{
+	virtio_pause(ctx);
+}
+
 static void *release_later(void *ctx)
 {
 	struct later *l = ctx;
@@ -558,6 +563,20 @@ static void test_in_flight(uint64_t features)
 	pthread_join(thread, NULL);
 	virtio_resume(b.vd);
 	CHECK_EQ(io(&b, T_IN, 1, buf, 512), S_OK);
+
+	/* So does one on the loop's own thread, as a control command does it. */
+	b.f->hold = true;
+	add_reads(&b, at, 5);
+	mock_kick(b.d, 0);
+	mock_settle(b.vm);
+	CHECK_EQ(b.f->n_held, 5);
+	atomic_store(&l.released, false);
+	CHECK(!pthread_create(&thread, NULL, release_later, &l));
+	loop_call(b.vm->loop, pause_on_loop, b.vd);
+	CHECK(atomic_load(&l.released));
+	CHECK_EQ(collect(&b), 5);
+	pthread_join(thread, NULL);
+	virtio_resume(b.vd);
 
 	/* A reset waits. */
 	b.f->hold = true;

@@ -465,6 +465,11 @@ void virtio_wait_idle(struct virtio_device *vd)
 			virtio_unlock(vd);
 			loop_run(vd->env->loop);
 			virtio_lock(vd);
+		} else if (vd->env->loop && loop_is_self(vd->env->loop)) {
+			/* A control command pauses on the thread that completions need. */
+			virtio_unlock(vd);
+			loop_turn(vd->env->loop, -1);
+			virtio_lock(vd);
 		} else {
 			pthread_cond_wait(&vd->idle, &vd->lock);
 		}

@@ -8,8 +8,8 @@
  * transport, the loop thread through doorbells and completions. Every class op except destroy is called with the lock held; completions
  * take it themselves with virtio_lock().
  *
- * A device that is reset or paused waits for its requests in flight, which complete on the loop thread. So a transport's registers and
- * virtio_pause() are for other threads than the loop's, unless nothing of that device can be in flight.
+ * A device that is reset or paused waits for its requests in flight, which complete on the loop thread. On that thread itself virtio_pause() turns the
+ * loop meanwhile (so handlers of other sources run inside it); a transport's registers are for other threads.
  */
 #ifndef LKVM_VIRTIO_DEVICE_H
 #define LKVM_VIRTIO_DEVICE_H
