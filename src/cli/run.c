@@ -37,7 +37,7 @@ const struct lkvm_option run_options[RUN_OPTIONS] = {
 struct run {
 	const struct cli_command *command;
 	struct lkvm_config *config;
-	bool dump_config, kernel_word;
+	bool dump_config;
 	bool console_elsewhere; /* --tty 0: the guest's console is not on our terminal */
 	bool verbose;
 	pthread_t main_thread;
@@ -58,6 +58,13 @@ static int set(struct run *r, const char *name, const char *value)
 	struct lkvm_error e = { 0 };
 
 	return lkvm_config_set(r->config, name, value, &e) < 0 ? cli_refused(r->command, &e) : 0;
+}
+
+static bool given(const struct run *r, const char *name)
+{
+	char text[8];
+
+	return lkvm_config_get(r->config, name, text, sizeof(text)) > 0;
 }
 
 static int load_config(struct run *r, const char *path)
@@ -110,9 +117,8 @@ static int take_option(void *ctx, const char *name, const char *value)
 	struct run *r = ctx;
 
 	if (!name) {
-		if (r->kernel_word)
-			return cli_misused(r->command, "what is \"%s\"? the first bare word is the kernel, and there can be only one", value);
-		r->kernel_word = true;
+		if (given(r, "kernel"))
+			return cli_misused(r->command, "what is \"%s\"? a bare word is the kernel, and there is one already", value);
 		return set(r, "kernel", value);
 	}
 	if (!strcmp(name, "config"))
@@ -129,13 +135,6 @@ static int take_option(void *ctx, const char *name, const char *value)
 }
 
 /* ---- what was not given ---- */
-
-static bool given(const struct run *r, const char *name)
-{
-	char text[8];
-
-	return lkvm_config_get(r->config, name, text, sizeof(text)) > 0;
-}
 
 static int default_kernel(struct run *r)
 {

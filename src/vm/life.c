@@ -157,6 +157,8 @@ static void *loop_main(void *ctx)
 
 		err_set(&e, r, "the event loop failed: %s", err_name(r));
 		vm_end(vm, LKVM_END_ERROR, &e);
+		/* Nobody takes posts any more, and ENDED may be among them. */
+		loop_turn(vm->machine.loop, 0);
 	}
 	return NULL;
 }
@@ -230,6 +232,8 @@ static void join_all(struct lkvm_vm *vm)
 		loop_stop(vm->machine.loop);
 		pthread_join((pthread_t)vm->loop_thread, NULL);
 		vm->loop_started = false;
+		/* It may have stopped before the last posts, and LKVM_EVENT_ENDED is one. */
+		loop_turn(vm->machine.loop, 0);
 	}
 }
 
@@ -249,38 +253,44 @@ int lkvm_wait(struct lkvm_vm *vm, struct lkvm_end *ret)
 	return 0;
 }
 
+/* pause_lock: pauses and resumes, from any threads, come one after the other. Events are told without it. */
 int lkvm_pause(struct lkvm_vm *vm)
 {
 	bool already;
-	int r;
+	int r = 0;
 
+	pthread_mutex_lock(&vm->pause_lock);
 	pthread_mutex_lock(&vm->lock);
 	already = vm->user_paused;
-	vm->user_paused = true;
 	pthread_mutex_unlock(&vm->lock);
-	if (already)
-		return 0;
-	r = vm_hold(vm);
+	if (!already)
+		r = vm_hold(vm);
+	if (!already && r >= 0) {
+		for (unsigned int i = 0; i < vm->n_virtio; i++)
+			virtio_pause(vm->virtio[i].vd);
+		pthread_mutex_lock(&vm->lock);
+		vm->user_paused = true;
+		pthread_mutex_unlock(&vm->lock);
+	}
+	pthread_mutex_unlock(&vm->pause_lock);
 	if (r < 0)
 		return r;
-	for (unsigned int i = 0; i < vm->n_virtio; i++)
-		virtio_pause(vm->virtio[i].vd);
-	vm_event(vm, LKVM_EVENT_PAUSED);
+	if (!already)
+		vm_event(vm, LKVM_EVENT_PAUSED);
 	return 0;
 }
 
 int lkvm_resume(struct lkvm_vm *vm)
 {
-	bool paused, suspended;
+	bool running, paused, suspended;
 
+	pthread_mutex_lock(&vm->pause_lock);
 	pthread_mutex_lock(&vm->lock);
-	if (vm->state != VM_RUNNING) {
-		pthread_mutex_unlock(&vm->lock);
-		return -ESRCH;
-	}
-	paused = vm->user_paused;
-	suspended = vm->suspended;
-	vm->user_paused = vm->suspended = false;
+	running = vm->state == VM_RUNNING;
+	paused = running && vm->user_paused;
+	suspended = running && vm->suspended;
+	if (running)
+		vm->user_paused = vm->suspended = false;
 	pthread_mutex_unlock(&vm->lock);
 	if (paused) {
 		for (unsigned int i = 0; i < vm->n_virtio; i++)
@@ -289,6 +299,9 @@ int lkvm_resume(struct lkvm_vm *vm)
 	}
 	if (suspended)
 		vm_release(vm);
+	pthread_mutex_unlock(&vm->pause_lock);
+	if (!running)
+		return -ESRCH;
 	if (paused || suspended)
 		vm_event(vm, LKVM_EVENT_RESUMED);
 	return 0;
@@ -324,6 +337,7 @@ int vm_create_on(const struct lkvm_config *config, const struct lkvm_callbacks *
 		return err_set(e, -ENOMEM, "out of memory");
 	}
 	pthread_mutex_init(&vm->lock, NULL);
+	pthread_mutex_init(&vm->pause_lock, NULL);
 	pthread_cond_init(&vm->changed, NULL);
 	for (unsigned int i = 0; i < CONFIG_CONSOLES; i++)
 		vm->pty[i] = -1;
@@ -380,6 +394,7 @@ void lkvm_destroy(struct lkvm_vm *vm)
 	vm_disassemble(vm);
 	lkvm_config_destroy(vm->config);
 	pthread_cond_destroy(&vm->changed);
+	pthread_mutex_destroy(&vm->pause_lock);
 	pthread_mutex_destroy(&vm->lock);
 	free(vm);
 }

@@ -66,7 +66,8 @@ struct lkvm_vm {
 	unsigned long loop_thread;
 	bool loop_started;
 
-	pthread_mutex_t lock; /* for what follows */
+	pthread_mutex_t pause_lock; /* before lock */
+	pthread_mutex_t lock;	    /* for what follows */
 	pthread_cond_t changed;
 	enum vm_state state;
 	uint64_t started_ns;	/* sys_now_ns(), 0: not yet */

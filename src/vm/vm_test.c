@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: MIT
+/* A virtual machine from its creation to its end, on the scripted hypervisor. */
+#include <dirent.h>
+#include <signal.h>
+
+#include "vm/test_vm.h"
+
+#define UART RISCV_UART_BASE
+#define WRITE(at, v, n) { .what = STEP_MMIO_WRITE, .gpa = (at), .value = (v), .len = (n) }
+#define EVENT(t) { .what = STEP_EXIT, .exit = { .kind = HV_EXIT_SYSTEM_EVENT, .unknown_reason = KVM_EXIT_SYSTEM_EVENT, .system_event = { .type = (t) } } }
+#define RUN(t, cpu, steps)                                                                         \
+	do {                                                                                       \
+		(t)->script[cpu] = (steps);                                                        \
+		(t)->script_len[cpu] = ARRAY_SIZE(steps);                                          \
+	} while (0)
+
+static unsigned int open_files(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned int n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* Runs one vCPU through its steps (a second one idles) to the guest's end. */
+static struct lkvm_end play(const struct scripted_step *steps, unsigned int n, char *out, size_t out_size)
+{
+	struct lkvm_end end = { 0 };
+	struct test_vm t;
+
+	tv_init(&t);
+	tv_set(&t, "cpus", "2");
+	t.script[0] = steps;
+	t.script_len[0] = n;
+	tv_start(&t);
+	CHECK_EQ(lkvm_wait(t.vm, &end), 0);
+	CHECK_EQ(atomic_load(&t.events[LKVM_EVENT_STARTED]), 1);
+	CHECK_EQ(atomic_load(&t.events[LKVM_EVENT_ENDED]), 1);
+	CHECK_EQ(lkvm_wait(t.vm, NULL), 0);
+	/* The last of the output goes when the VM does. */
+	lkvm_destroy(TAKE(t.vm));
+	if (out)
+		tv_console(&t, out, out_size);
+	tv_done(&t);
+	return end;
+}
+
+static void test_ends(void)
+{
+	static const struct scripted_step hello[] = { WRITE(UART, 'H', 1), WRITE(UART, 'i', 1), WRITE(0x3f8, '!', 1), EVENT(KVM_SYSTEM_EVENT_SHUTDOWN) };
+	static const struct scripted_step reboot[] = { EVENT(KVM_SYSTEM_EVENT_RESET) };
+	static const struct scripted_step panic[] = { EVENT(KVM_SYSTEM_EVENT_CRASH) };
+	static const struct scripted_step unheard[] = { EVENT(77) };
+	static const struct scripted_step finisher[] = { WRITE(RISCV_POWEROFF_BASE, 0x5555, 4) };
+	static const struct scripted_step finisher_reset[] = { WRITE(RISCV_POWEROFF_BASE, 0x7777, 4) };
+	static const struct scripted_step pvpanic[] = { WRITE(RISCV_PVPANIC_BASE, 1, 1) };
+	static const struct scripted_step nowhere[] = { WRITE(0x70000000, 1, 4), EVENT(KVM_SYSTEM_EVENT_SHUTDOWN) };
+	static const struct scripted_step internal[] = { { .what = STEP_EXIT, .exit = { .kind = HV_EXIT_INTERNAL_ERROR } } };
+	static const struct scripted_step broken[] = { { .what = STEP_ERROR, .error = ENXIO } };
+	struct lkvm_end end;
+	char out[64];
+
+	end = play(hello, ARRAY_SIZE(hello), out, sizeof(out));
+	CHECK(end.reason == LKVM_END_POWEROFF && end.exit_status == 0 && !end.error.code);
+	CHECK_STR(out, "Hi!");
+	end = play(reboot, 1, NULL, 0);
+	CHECK(end.reason == LKVM_END_REBOOT && end.exit_status == 3);
+	end = play(panic, 1, NULL, 0);
+	CHECK(end.reason == LKVM_END_PANIC && end.exit_status == 4);
+	end = play(finisher, 1, NULL, 0);
+	CHECK(end.reason == LKVM_END_POWEROFF);
+	end = play(finisher_reset, 1, NULL, 0);
+	CHECK(end.reason == LKVM_END_REBOOT);
+	end = play(pvpanic, 1, NULL, 0);
+	CHECK(end.reason == LKVM_END_PANIC);
+	end = play(nowhere, 2, NULL, 0);
+	CHECK(end.reason == LKVM_END_POWEROFF);
+	end = play(unheard, 1, NULL, 0);
+	CHECK(end.reason == LKVM_END_ERROR && end.exit_status == 1 && strstr(end.error.message, "77"));
+	end = play(internal, 1, NULL, 0);
+	CHECK(end.reason == LKVM_END_ERROR && strstr(end.error.message, "internal error"));
+	end = play(broken, 1, NULL, 0);
+	CHECK(end.reason == LKVM_END_ERROR && end.error.code == -ENXIO && strstr(end.error.message, "vCPU 0"));
+}
+
+static void test_pause(void)
+{
+	struct lkvm_end end;
+	struct test_vm t;
+
+	tv_init(&t);
+	tv_set(&t, "cpus", "3");
+	tv_set(&t, "rng", NULL);
+	CHECK_EQ(tv_create(&t), 0);
+	CHECK_EQ(lkvm_wait(t.vm, NULL), -EINVAL);
+	CHECK_EQ(lkvm_resume(t.vm), -ESRCH);
+	CHECK_EQ(lkvm_start(t.vm, &t.e), 0);
+	CHECK_EQ(lkvm_start(t.vm, &t.e), -EBUSY);
+	CHECK(t.e.message[0]);
+	for (unsigned int i = 1; i <= 20; i++) {
+		CHECK_EQ(lkvm_pause(t.vm), 0);
+		CHECK_EQ(t.vm->n_running, 0);
+		CHECK_EQ(lkvm_pause(t.vm), 0);
+		CHECK_EQ(lkvm_resume(t.vm), 0);
+		CHECK_EQ(lkvm_resume(t.vm), 0);
+		CHECK_EQ(atomic_load(&t.events[LKVM_EVENT_PAUSED]), i);
+		CHECK_EQ(atomic_load(&t.events[LKVM_EVENT_RESUMED]), i);
+	}
+	/* A stop ends a pause as well. */
+	CHECK_EQ(lkvm_pause(t.vm), 0);
+	CHECK_EQ(lkvm_stop(t.vm), 0);
+	CHECK_EQ(lkvm_wait(t.vm, &end), 0);
+	CHECK(end.reason == LKVM_END_STOPPED && end.exit_status == 0);
+	CHECK_EQ(lkvm_stop(t.vm), 0);
+	CHECK_EQ(lkvm_resume(t.vm), -ESRCH);
+	tv_done(&t);
+}
+
+/* Pauses and resumes from many threads at once: at the end the guest runs, and nobody hangs. */
+static void *pauser(void *ctx)
+{
+	struct test_vm *t = ctx;
+
+	for (unsigned int i = 0; i < 200; i++) {
+		lkvm_pause(t->vm);
+		lkvm_resume(t->vm);
+	}
+	return NULL;
+}
+
+static void test_pause_threads(void)
+{
+	pthread_t thread[3];
+	struct test_vm t;
+
+	tv_init(&t);
+	tv_set(&t, "cpus", "2");
+	tv_start(&t);
+	for (unsigned int i = 0; i < ARRAY_SIZE(thread); i++)
+		pthread_create(&thread[i], NULL, pauser, &t);
+	for (unsigned int i = 0; i < ARRAY_SIZE(thread); i++)
+		pthread_join(thread[i], NULL);
+	CHECK_EQ(lkvm_resume(t.vm), 0);
+	CHECK_EQ(t.vm->holds, 0);
+	CHECK_EQ(lkvm_stop(t.vm), 0);
+	CHECK_EQ(lkvm_wait(t.vm, NULL), 0);
+	tv_done(&t);
+}
+
+static void test_suspend(void)
+{
+	static const struct scripted_step steps[] = { EVENT(KVM_SYSTEM_EVENT_SUSPEND), EVENT(KVM_SYSTEM_EVENT_SHUTDOWN) };
+	struct lkvm_end end;
+	struct test_vm t;
+
+	tv_init(&t);
+	tv_set(&t, "cpus", "2");
+	RUN(&t, 0, steps);
+	tv_start(&t);
+	CHECK(tv_saw(&t, LKVM_EVENT_SUSPENDED, 1));
+	poll(NULL, 0, 50);
+	CHECK_EQ(atomic_load(&t.events[LKVM_EVENT_ENDED]), 0);
+	CHECK_EQ(lkvm_resume(t.vm), 0);
+	CHECK_EQ(lkvm_wait(t.vm, &end), 0);
+	CHECK_EQ(end.reason, LKVM_END_POWEROFF);
+	tv_done(&t);
+}
+
+static void test_destroy(void)
+{
+	struct test_vm t;
+
+	/* Never started; running; twice in one process. */
+	tv_init(&t);
+	CHECK_EQ(tv_create(&t), 0);
+	tv_done(&t);
+	tv_init(&t);
+	tv_start(&t);
+	tv_done(&t);
+	lkvm_destroy(NULL);
+	tv_init(&t);
+	lkvm_config_destroy(t.config);
+	CHECK_EQ(config_create_for(&arch_riscv64, &t.config), 0);
+	CHECK(tv_create(&t) < 0);
+	CHECK(strstr(t.e.message, "kernel"));
+	tv_done(&t);
+}
+
+static void test_bad_config(void)
+{
+	static const struct {
+		const char *name, *value, *says;
+	} bad[] = {
+		{ "kernel", "/nowhere/Image", "Unable to open kernel /nowhere/Image" },
+		{ "kernel", "/tmp", "/tmp" },
+		{ "initrd", "/nowhere/rd", "/nowhere/rd" },
+		{ "disk", "/nowhere/disk", "/nowhere/disk" },
+		{ "cpus", "5", "vCPU" },
+		{ "mem", "8", "RAM" },
+		{ "hugetlbfs", "/tmp", "/tmp" },
+		{ "tty", "9", "--tty" },
+		{ "irqchip", "aia", "aia" },
+		{ "dump-dtb", "/nowhere/dtb", "/nowhere/dtb" },
+		{ "name", "a/b", "a/b" },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct test_vm t;
+
+		tv_init(&t);
+		tv_set(&t, bad[i].name, bad[i].value);
+		CHECK(tv_create(&t) < 0);
+		if (!strstr(t.e.message, bad[i].says)) {
+			fprintf(stderr, "--%s %s says: %s\n", bad[i].name, bad[i].value, t.e.message);
+			CHECK(!"the sentence");
+		}
+		tv_done(&t);
+	}
+}
+
+/* The Nth host call fails, for every N: an end with a sentence or none at all, no leak, no hang. */
+static void test_failing_calls(void)
+{
+	static const struct scripted_step steps[] = { WRITE(UART, 'x', 1), EVENT(KVM_SYSTEM_EVENT_SHUTDOWN) };
+	unsigned int files = open_files(), refused = 0, ended = 0, unharmed = 0;
+	char disk[32];
+	int fd = memfd_create("disk", MFD_CLOEXEC);
+
+	CHECK_EQ(ftruncate(fd, 1 << 20), 0);
+	snprintf(disk, sizeof(disk), "/proc/self/fd/%d", fd);
+	for (unsigned long n = 1; n < 5000; n++) {
+		struct lkvm_end end = { 0 };
+		struct test_vm t;
+		bool all;
+
+		alarm(20);
+		tv_init(&t);
+		tv_set(&t, "cpus", "2");
+		tv_set(&t, "disk", disk);
+		tv_set(&t, "rng", NULL);
+		tv_set(&t, "balloon", NULL);
+		tv_set(&t, "console", "virtio");
+		RUN(&t, 0, steps);
+		t.fail_nth = n;
+		if (tv_create(&t) < 0 || lkvm_start(t.vm, &t.e) < 0) {
+			refused++;
+			all = false;
+			CHECK(t.e.code < 0 && t.e.message[0]);
+		} else {
+			CHECK_EQ(lkvm_wait(t.vm, &end), 0);
+			all = hv_scripted_calls(t.hv) < n;
+			if (end.reason == LKVM_END_ERROR) {
+				ended++;
+				CHECK(end.error.code < 0 && end.error.message[0]);
+			} else {
+				unharmed++;
+				CHECK_EQ(end.reason, LKVM_END_POWEROFF);
+			}
+		}
+		tv_done(&t);
+		CHECK_EQ(open_files(), files + 1);
+		if (all)
+			break;
+	}
+	alarm(0);
+	close(fd);
+	fprintf(stderr, "failing calls: %u refused, %u ended the guest, %u did not matter\n", refused, ended, unharmed);
+	CHECK(refused > 10 && ended >= 2);
+}
+
+int main(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	test_ends();
+	test_pause();
+	test_pause_threads();
+	test_suspend();
+	test_destroy();
+	test_bad_config();
+	test_failing_calls();
+	return test_result();
+}

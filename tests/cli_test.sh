@@ -1,0 +1,196 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The command line without a guest: help, usage, statuses, configuration, man page, completion. cli_test.sh LKVM
+set -u
+lkvm=$(realpath "$1")
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+export XDG_RUNTIME_DIR=$dir/runtime HOME=$dir/home
+mkdir -m 700 runtime
+mkdir home
+checks=0 failed=0
+
+bad() {
+	echo "not so: $1" >&2
+	failed=$((failed + 1))
+}
+
+# run STATUS ARGUMENT... : what it says is in out and errors.
+run() {
+	local should=$1 status
+	shift
+	checks=$((checks + 1))
+	"$lkvm" "$@" >out 2>errors </dev/null
+	status=$?
+	[ "$status" = "$should" ] || bad "lkvm $*: status $status, should be $should: $(cat errors)"
+	said="lkvm $*"
+}
+has() {
+	checks=$((checks + 1))
+	grep -qE -- "$2" "$1" || bad "$said: no line like '$2' in $1: $(head -n 3 "$1")"
+}
+hasnt() {
+	checks=$((checks + 1))
+	! grep -qE -- "$2" "$1" || bad "$said: '$2' in $1"
+}
+# One sentence, and nothing on stdout.
+sentence() {
+	checks=$((checks + 1))
+	[ "$(wc -l <errors)" = 1 ] && [ ! -s out ] || bad "$said: not one line on stderr: $(cat out errors)"
+	has errors "$1"
+}
+
+for words in '' --help -h help; do
+	# shellcheck disable=SC2086
+	run 0 $words
+	has out '^The most commonly used'
+	for c in run setup list stat pause resume stop balloon debug version help doctor regs; do has out "^   $c "; done
+done
+run 0 version
+has out '^lkvm [0-9]+\.[0-9]+\.[0-9]+$'
+run 0 --version
+for c in run setup list stat pause resume stop balloon debug version help doctor regs completion man; do
+	run 0 help "$c"
+	has out "^usage: lkvm $c"
+	run 0 "$c" --help
+	has out "^usage: lkvm $c"
+done
+run 0 help run
+has out '-c, --cpus N'
+has out '-p, --params TEXT'
+has out '--dump-config'
+hasnt out 'vsock'
+run 0 man
+has out '^\.TH LKVM 1'
+has out '\\-\\-nodefaults'
+run 0 completion bash
+has out '--nodefaults'
+bash -n out || bad 'the completion script is no bash'
+run 2 completion fish
+sentence bash
+
+run 2 frobnicate
+sentence frobnicate
+run 2 help frobnicate
+sentence frobnicate
+run 2 run --frobnicate
+sentence '--frobnicate'
+run 2 run -Z
+sentence '-Z'
+run 2 run --cpus
+sentence '--cpus'
+run 2 run -c
+sentence '-c'
+run 2 run --balloon=3
+sentence balloon
+run 2 run -c0
+sentence 'cpus.*1 to 512'
+run 2 run -c two
+sentence two
+run 2 run -m lots
+sentence lots
+run 2 run --console braille
+sentence 'serial or virtio'
+for o in --vsock --vfio-pci --sdl --gtk --vnc --sandbox --flash --firmware; do
+	run 2 run -k x $o
+	sentence "$o"
+	run 2 run -k x $o=3
+	sentence "$o"
+done
+run 2 run --network mode=carrier-pigeon
+sentence 'mode is tap or none'
+run 2 run --network mode=tap,color=red
+sentence color
+run 2 run --disk image,color
+sentence color
+run 2 run --9p folder
+sentence DIR,TAG
+run 2 run one two
+sentence two
+run 2 run -k one two
+sentence two
+run 1 run --config nofile
+sentence 'Fatal: .*nofile'
+printf '{\n  "cpus": 2,\n  "mem" 3\n}\n' >bad.json
+run 1 run --config bad.json
+sentence 'bad.json:3:9:'
+printf '{ "cpu": 2 }\n' >bad.json
+run 1 run --config bad.json
+sentence 'bad.json:1:3:.*cpu'
+printf '{ "network": ["mode=pigeon"] }\n' >bad.json
+run 1 run --config bad.json
+sentence 'pigeon'
+printf '[]\n' >bad.json
+run 1 run --config bad.json
+sentence 'object'
+
+# Every spelling gives the same configuration, and so does what was dumped.
+run 0 run -c2 -m 128 -k Image -i rd -p 'a b' -d one,ro -d two --dump-config
+cp out first
+has first '"cpus": 2'
+has first '"params": "a b"'
+run 0 run --dump-config Image --cpus=2 --mem 128M --initrd rd --params 'a b' --disk one,ro --disk=two
+cmp -s out first || bad 'spellings differ'
+run 0 run -c 2 -m128 Image -i rd -p 'a b' -done,ro -dtwo --dump-config
+cmp -s out first || bad 'attached values differ'
+run 0 run --config first --dump-config
+cmp -s out first || bad 'a dump does not give the same again'
+run 0 run --config first -c3 --dump-config
+has out '"cpus": 3'
+run 0 run --net mode=none --dump-config
+has out 'mode=none'
+
+run 1 run -c1 -d image
+sentence 'Fatal: .*-k PATH'
+run 1 run -k Image --nodefaults
+sentence 'Fatal: '
+run 1 run -k Image --dev /nowhere/kvm --nodefaults
+sentence 'Fatal: '
+
+run 0 list
+hasnt out 'guest'
+for c in stat pause resume stop; do
+	run 2 $c
+	sentence '--name'
+	run 1 $c --name nobody
+	sentence 'Fatal: .*nobody'
+	run 1 $c nobody
+	run 0 $c --all
+	run 2 $c one two
+done
+run 2 balloon --name x
+sentence '--inflate'
+run 2 balloon --name x --inflate much
+sentence much
+run 2 balloon --name x --inflate 1 --deflate 1
+run 1 balloon --name nobody --inflate 1
+sentence nobody
+run 2 debug --name x
+sentence '--dump'
+run 2 debug --name x --sysrq help
+sentence 'one character'
+run 1 debug --name nobody -d
+run 1 stop --name a/b
+sentence 'name'
+run 2 setup
+run 2 setup a/b
+run 2 version now
+
+# An entry whose guest is gone cleans itself up; a folder that is open to others is not used.
+mkdir -m 700 runtime/lkvm
+python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("runtime/lkvm/dead.sock")'
+run 0 list
+hasnt out dead
+[ ! -e runtime/lkvm/dead.sock ] || bad 'a stale entry stays'
+chmod 755 runtime/lkvm
+run 1 list
+has errors 'XDG_RUNTIME_DIR'
+
+# The standard streams may be closed.
+checks=$((checks + 1))
+"$lkvm" version <&- >out || bad 'closed stdin'
+"$lkvm" version >&- 2>&- <&- || bad 'all closed'
+
+echo "$checks checks, $failed failed"
+[ "$failed" = 0 ]
