@@ -6,7 +6,7 @@
 
 #include "hw/uart8250.h"
 #include "vm/runtime.h"
-#include "vm/test_vm.h"
+#include "tests/scripted_vm.h"
 
 static char folder[64]; /* XDG_RUNTIME_DIR */
 

@@ -220,6 +220,9 @@ static void join_all(struct lkvm_vm *vm)
 	for (unsigned int i = 0; i < vm->machine.n_vcpus; i++)
 		if (vm->vcpu[i].started)
 			pthread_join((pthread_t)vm->vcpu[i].thread, NULL);
+	for (unsigned int i = 0; vm->config->debug && i < vm->machine.n_vcpus; i++)
+		if (vm->vcpu[i].started)
+			vm_log_registers(vm, i, LOG_DEBUG);
 	pthread_mutex_lock(&vm->lock);
 	vm->joined = true;
 	pthread_mutex_unlock(&vm->lock);

@@ -33,17 +33,22 @@ static void handle_mmio(struct lkvm_vm *vm, struct vm_vcpu *v, const struct hv_e
 			 get_le(x->mmio.data, x->mmio.len));
 }
 
-static void fail(struct lkvm_vm *vm, struct vm_vcpu *v, struct err *e)
+void vm_log_registers(struct lkvm_vm *vm, unsigned int i, enum log_level level)
 {
 	char text[2048] = "";
 
-	vm->machine.arch->dump_vcpu(&vm->machine, v->index, text, sizeof(text));
+	vm->machine.arch->dump_vcpu(&vm->machine, i, text, sizeof(text));
 	for (char *line = text, *next; *line; line = next) {
 		next = line + strcspn(line, "\n");
 		if (*next)
 			*next++ = 0;
-		log_error(&vm->log, "%s", line);
+		log_line(&vm->log, level, "%s", line);
 	}
+}
+
+static void fail(struct lkvm_vm *vm, struct vm_vcpu *v, struct err *e)
+{
+	vm_log_registers(vm, v->index, LOG_ERROR);
 	vm_end(vm, LKVM_END_ERROR, e);
 }
 
@@ -86,6 +91,9 @@ static void run(struct lkvm_vm *vm, struct vm_vcpu *v)
 		vm_end(vm, LKVM_END_ERROR, &e);
 		return;
 	}
+	/* Somebody may hold the VM from its start on. */
+	if (!vm_gate(vm))
+		return;
 	for (;;) {
 		r = ops->vcpu_run(hv, &x);
 		count(&v->stat.exits);

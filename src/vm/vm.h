@@ -87,6 +87,8 @@ void vm_disassemble(struct lkvm_vm *vm);
 
 /* vcpu.c: body of a vCPU thread */
 void *vm_vcpu_main(void *vcpu);
+/* The main registers of a vCPU that does not run, line by line. */
+void vm_log_registers(struct lkvm_vm *vm, unsigned int i, enum log_level level);
 
 /* life.c */
 /* The VM ends for this reason unless it has already ended; any thread. e only with LKVM_END_ERROR. */

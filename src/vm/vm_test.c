@@ -3,7 +3,7 @@
 #include <dirent.h>
 #include <signal.h>
 
-#include "vm/test_vm.h"
+#include "tests/scripted_vm.h"
 
 #define UART RISCV_UART_BASE
 #define WRITE(at, v, n) { .what = STEP_MMIO_WRITE, .gpa = (at), .value = (v), .len = (n) }
@@ -116,6 +116,42 @@ static void test_pause(void)
 	CHECK(end.reason == LKVM_END_STOPPED && end.exit_status == 0);
 	CHECK_EQ(lkvm_stop(t.vm), 0);
 	CHECK_EQ(lkvm_resume(t.vm), -ESRCH);
+	tv_done(&t);
+}
+
+/* A VM that is paused while it starts does not run. */
+static void on_started(struct hv_vcpu *vcpu)
+{
+	abort();
+}
+
+static void *early_pauser(void *ctx)
+{
+	struct test_vm *t = ctx;
+
+	while (lkvm_pause(t->vm) == -ESRCH)
+		;
+	return NULL;
+}
+
+static void test_pause_early(void)
+{
+	static const struct scripted_step steps[] = { { .what = STEP_CALL, .call = on_started } };
+	pthread_t thread;
+	struct test_vm t;
+
+	tv_init(&t);
+	tv_set(&t, "cpus", "2");
+	RUN(&t, 0, steps);
+	CHECK_EQ(tv_create(&t), 0);
+	t.vm->holds = 1; /* before any thread is there */
+	CHECK_EQ(lkvm_start(t.vm, &t.e), 0);
+	CHECK_EQ(pthread_create(&thread, NULL, early_pauser, &t), 0);
+	pthread_join(thread, NULL);
+	CHECK_EQ(t.vm->n_running, 0);
+	CHECK_EQ(atomic_load(&t.vm->vcpu[0].stat.exits), 0);
+	lkvm_stop(t.vm);
+	CHECK_EQ(lkvm_wait(t.vm, NULL), 0);
 	tv_done(&t);
 }
 
@@ -276,6 +312,7 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	test_ends();
 	test_pause();
+	test_pause_early();
 	test_pause_threads();
 	test_suspend();
 	test_destroy();

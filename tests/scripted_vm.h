@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* For tests: a whole RISC-V virtual machine over the scripted hypervisor, with a kernel of a few bytes. Compiled with riscv's UAPI headers. */
-#ifndef LKVM_VM_TEST_VM_H
-#define LKVM_VM_TEST_VM_H
+#ifndef LKVM_TESTS_SCRIPTED_VM_H
+#define LKVM_TESTS_SCRIPTED_VM_H
 
 #include <errno.h>
 #include <fcntl.h>
