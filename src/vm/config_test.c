@@ -118,6 +118,10 @@ static void test_keys(void)
 	CHECK_EQ(set(c, "network", "mode=tap,vhost=1", "vhost"), -EOPNOTSUPP);
 	CHECK_EQ(set(c, "network", "mode=tap,guest_mac=03:11:22:33:44:5f", "unicast"), -EINVAL);
 	CHECK_EQ(set(c, "network", "mode=tap,guest_mac=02:11:22:33:44", "guest_mac"), -EINVAL);
+	CHECK_EQ(set(c, "network", "mode=tap,guest_mac=02:11:22:33:44:555", "guest_mac"), -EINVAL);
+	CHECK_EQ(set(c, "network", "mode=tap,guest_mac=02:11:22:33:44:0x5", "guest_mac"), -EINVAL);
+	CHECK_EQ(set(c, "network", "mode=tap,guest_mac=02:11:22: 3:44:55", "guest_mac"), -EINVAL);
+	CHECK_EQ(set(c, "network", "mode=tap,guest_mac=2:1:2:3:4:5", NULL), 0);
 	CHECK_EQ(set(c, "network", "mode=tap,mtu=60", "68"), -EINVAL);
 
 	CHECK_EQ(set(c, "9p", "/x=y,tag,ro", NULL), 0);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Values with keys: "image.raw,ro,direct", "mode=tap,tapif=tap0", "dir,tag". */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 
@@ -156,15 +157,17 @@ static int network_key(void *ctx, const char *key, const char *value)
 
 static int parse_mac(const char *text, uint8_t mac[6])
 {
-	unsigned int b[6];
-	char end;
+	for (unsigned int i = 0; i < 6; i++) {
+		char *end;
 
-	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &end) != 6 ||
-	    (b[0] & 1))
-		return -EINVAL;
-	for (unsigned int i = 0; i < 6; i++)
-		mac[i] = (uint8_t)b[i];
-	return 0;
+		if (!isxdigit((unsigned char)text[0]))
+			return -EINVAL;
+		mac[i] = (uint8_t)strtoul(text, &end, 16);
+		if (end - text > 2 || *end != (i < 5 ? ':' : 0))
+			return -EINVAL;
+		text = end + 1;
+	}
+	return mac[0] & 1 ? -EINVAL : 0;
 }
 
 int config_parse_network(const char *text, struct config_network *ret, struct err *e)
