@@ -52,7 +52,7 @@ static int load(const void *data, size_t len, struct image *ret, struct err *e)
 	if (fd < 0 || sys_write_all(fd, data, len) < 0)
 		abort();
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	memory_zero(memory, RAM, SIZE);
+	memory_discard(memory, RAM, SIZE);
 	r = image_open(path, "kernel", SIZE, &f, e);
 	if (r >= 0)
 		r = image_load(&f, &t, ret, e);
