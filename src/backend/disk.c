@@ -156,6 +156,9 @@ static void prepare_zeroes(struct raw *raw, struct disk_request *r)
 		direct = false;
 	r->io.op = LOOP_IO_WRITE;
 	use_fd(raw, r, direct);
+	/* Not all pieces at once where each is a copy: others get their turn in between. */
+	if (r->len > ZEROES_SIZE && r->io.path == LOOP_IO_NOW)
+		r->io.path = LOOP_IO_ASYNC;
 	r->io.offset = pos;
 	use_iov(r, &r->part, 1);
 }

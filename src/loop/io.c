@@ -19,6 +19,7 @@
 #define RING_ENTRIES 128
 #define THREADS_MAX 4
 #define THREAD_STACK (128 << 10) /* room for a sanitizer's frames; only what is touched counts */
+#define AT_ONCE_MAX MIB(2) /* bytes copied on the loop's thread in one go: a guest may ask for gigabytes, again and again */
 
 struct io {
 	struct loop *loop;
@@ -95,13 +96,22 @@ static int64_t perform(const struct loop_io *io)
 	return n < 0 ? -errno : n;
 }
 
+static bool is_large(const struct loop_io *io)
+{
+	return (io->op == LOOP_IO_READ || io->op == LOOP_IO_WRITE) && total(io) > AT_ONCE_MAX;
+}
+
 /* True with *ret_result when the page cache had all of it. */
 static bool read_cached(const struct loop_io *io, int64_t *ret_result)
 {
-	ssize_t n = read_nowait(io->fd, io->iov, (int)io->n_iov, (off_t)io->offset);
+	uint64_t want = total(io);
+	ssize_t n;
 
+	if (want > AT_ONCE_MAX)
+		return false;
+	n = read_nowait(io->fd, io->iov, (int)io->n_iov, (off_t)io->offset);
 	/* Less than all: the end of the file or of what is cached; whoever may wait finds out. */
-	if (n < 0 || (uint64_t)n != total(io))
+	if (n < 0 || (uint64_t)n != want)
 		return false;
 	*ret_result = n;
 	return true;
@@ -111,7 +121,7 @@ void loop_submit(struct loop *loop, struct loop_io *io)
 {
 	int64_t result;
 
-	if (io->path == LOOP_IO_NOW) {
+	if (io->path == LOOP_IO_NOW && !is_large(io)) {
 		io->done(io, perform(io));
 		return;
 	}
@@ -266,6 +276,9 @@ static void prepare(struct io_uring_sqe *sqe, struct loop_io *io)
 					(off_t)io->len);
 		break;
 	}
+	/* Else the kernel copies what is cached inside io_uring_submit. */
+	if (is_large(io))
+		io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
 	io_uring_sqe_set_data(sqe, io);
 }
 

@@ -200,6 +200,32 @@ static void chain_done(struct loop_io *io, int64_t result)
 	loop_turn(c->loop, 0);
 }
 
+/* What is large is copied elsewhere: the loop's thread goes on meanwhile, wherever the data lie. */
+static void test_large(struct loop *loop, enum loop_io_path path)
+{
+	const size_t size = MIB(2);
+	struct request *r = calloc(3, sizeof(*r));
+	char *buf = calloc(1, size);
+	struct iovec large[2] = {{buf, size}, {buf, size}};
+	int fd = memfd_create("large", MFD_CLOEXEC);
+
+	CHECK_EQ(ftruncate(fd, 2 * (off_t)size), 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		r[i].io = (struct loop_io){.op = i == 2 ? LOOP_IO_WRITE : LOOP_IO_READ, .path = path, .fd = fd,
+					   .iov = large, .n_iov = i ? 2 : 1, .done = done};
+		pending++;
+		loop_submit(loop, &r[i].io);
+		CHECK_EQ(r[i].calls, i == 0);
+	}
+	finish(loop);
+	CHECK_EQ(r[0].result, size);
+	CHECK_EQ(r[1].result, 2 * size);
+	CHECK_EQ(r[2].result, 2 * size);
+	close(fd);
+	free(buf);
+	free(r);
+}
+
 static void test_chained(struct loop *loop)
 {
 	struct chained c = {.loop = loop, .left = 100};
@@ -227,6 +253,7 @@ int main(void)
 	test_file(ring, LOOP_IO_ASYNC);
 	test_file(ring, LOOP_IO_CACHE_FIRST);
 	test_chained(ring);
+	test_large(ring, LOOP_IO_NOW);
 	fprintf(stderr, "io_uring: %s\n", loop_uses_io_uring(ring) ? "used" : "refused by this host");
 	loop_destroy(ring);
 	CHECK_EQ(loop_create(&threads, NULL), 0);
@@ -234,6 +261,7 @@ int main(void)
 	test_file(threads, LOOP_IO_ASYNC);
 	test_file(threads, LOOP_IO_CACHE_FIRST);
 	test_chained(threads);
+	test_large(threads, LOOP_IO_NOW);
 	CHECK(!loop_uses_io_uring(threads));
 	loop_destroy(threads);
 	return test_result();

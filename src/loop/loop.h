@@ -58,7 +58,7 @@ enum loop_io_op { LOOP_IO_READ, LOOP_IO_WRITE, LOOP_IO_FDATASYNC, LOOP_IO_FALLOC
 enum loop_io_path {
 	LOOP_IO_CACHE_FIRST, /* reads try the page cache, then as LOOP_IO_ASYNC */
 	LOOP_IO_ASYNC,	     /* O_DIRECT, or a file system that cannot say what is cached */
-	LOOP_IO_NOW,	     /* the file lives in memory (tmpfs): a copy, done before loop_submit returns */
+	LOOP_IO_NOW,	     /* the file lives in memory (tmpfs): a copy, done before loop_submit returns if it is not large */
 };
 enum loop_io_path loop_io_path(int fd);
 
@@ -77,7 +77,8 @@ struct loop_io {
 };
 
 /*
- * Starts the operation; done() may be called before this returns. A read is first tried from the page cache (RWF_NOWAIT).
+ * Starts the operation; done() may be called before this returns. A read is first tried from the page cache (RWF_NOWAIT). Large transfers (over
+ * 2 MiB) are never done on the loop's thread, so that no request holds up the others for long.
  * Submissions collected while one batch of events is handled reach the kernel together at its end.
  */
 void loop_submit(struct loop *loop, struct loop_io *io);
