@@ -98,7 +98,9 @@ static void run(struct lkvm_vm *vm, struct vm_vcpu *v)
 		r = ops->vcpu_run(hv, &x);
 		count(&v->stat.exits);
 		if (r < 0) {
-			err_set(&e, r, "vCPU %u cannot run: %s", v->index, err_name(r));
+			err_set(&e, r, "vCPU %u cannot run: %s%s", v->index, err_name(r),
+				r == -EOPNOTSUPP ? "; the guest fetches instructions where it has no RAM" :
+				r == -EFAULT	 ? "; the guest's RAM has no memory of the host behind it" : "");
 			fail(vm, v, &e);
 			return;
 		}
