@@ -17,6 +17,7 @@ static const int exit_status[] = {
 	[LKVM_END_ERROR] = 1,
 };
 
+/* vm->lock held: who leaves takes it first, and nobody is joined before the end, so no thread is kicked that is gone. */
 static void kick_all(struct lkvm_vm *vm)
 {
 	for (unsigned int i = 0; i < vm->machine.n_vcpus; i++)
@@ -53,12 +54,11 @@ void vm_end(struct lkvm_vm *vm, enum lkvm_end_reason reason, const struct err *e
 			vm_error_copy(&vm->end.error, e);
 		vm->state = VM_ENDED;
 		pthread_cond_broadcast(&vm->changed);
+		kick_all(vm);
 	}
 	pthread_mutex_unlock(&vm->lock);
-	if (!first)
-		return;
-	kick_all(vm);
-	loop_post(vm->machine.loop, say_ended, vm);
+	if (first)
+		loop_post(vm->machine.loop, say_ended, vm);
 }
 
 /* The last vCPU to stop makes the guest's own suspend known. vm->lock held. */
@@ -107,13 +107,12 @@ int vm_hold(struct lkvm_vm *vm)
 
 	pthread_mutex_lock(&vm->lock);
 	running = vm->state == VM_RUNNING;
-	if (running)
-		vm->holds++;
-	pthread_mutex_unlock(&vm->lock);
-	if (!running)
+	if (!running) {
+		pthread_mutex_unlock(&vm->lock);
 		return -ESRCH;
+	}
+	vm->holds++;
 	kick_all(vm);
-	pthread_mutex_lock(&vm->lock);
 	while (vm->n_running)
 		pthread_cond_wait(&vm->changed, &vm->lock);
 	running = vm->state == VM_RUNNING;
@@ -133,18 +132,14 @@ void vm_release(struct lkvm_vm *vm)
 
 void vm_suspend(struct lkvm_vm *vm)
 {
-	bool first;
-
 	pthread_mutex_lock(&vm->lock);
-	first = vm->state == VM_RUNNING && !vm->suspended;
-	if (first) {
+	if (vm->state == VM_RUNNING && !vm->suspended) {
 		vm->suspended = true;
 		vm->said_suspended = false;
 		vm->holds++;
+		kick_all(vm);
 	}
 	pthread_mutex_unlock(&vm->lock);
-	if (first)
-		kick_all(vm);
 }
 
 static void *loop_main(void *ctx)

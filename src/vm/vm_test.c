@@ -2,6 +2,7 @@
 /* A virtual machine from its creation to its end, on the scripted hypervisor. */
 #include <dirent.h>
 #include <signal.h>
+#include <sys/syscall.h>
 
 #include "tests/scripted_vm.h"
 
@@ -205,6 +206,52 @@ static void test_suspend(void)
 	tv_done(&t);
 }
 
+/* All vCPUs power the guest off at once: nobody kicks a thread that is gone already (and may have been joined). */
+static atomic_int running_tid[2];
+static atomic_uint kicked_dead;
+
+static int note_thread(struct hv_vcpu *vcpu)
+{
+	atomic_store(&running_tid[vcpu->id], (int)syscall(SYS_gettid));
+	return tv_inner->vcpu_bind(vcpu);
+}
+
+static void slow_kick(struct hv_vcpu *vcpu)
+{
+	int tid;
+
+	poll(NULL, 0, 20);
+	tid = atomic_load(&running_tid[vcpu->id]);
+	if (tid && syscall(SYS_tgkill, getpid(), tid, 0) < 0)
+		atomic_fetch_add(&kicked_dead, 1);
+	tv_inner->vcpu_kick(vcpu);
+}
+
+static void test_ends_at_once(void)
+{
+	static const struct scripted_step off[] = { WRITE(RISCV_POWEROFF_BASE, 0x5555, 4) };
+	struct lkvm_end end;
+	struct test_vm t;
+
+	for (unsigned int i = 0; i < 10; i++) {
+		tv_init(&t);
+		tv_set(&t, "cpus", "2");
+		RUN(&t, 0, off);
+		RUN(&t, 1, off);
+		atomic_store(&running_tid[0], 0);
+		atomic_store(&running_tid[1], 0);
+		if (tv_create(&t) < 0)
+			abort();
+		t.ops.vcpu_bind = note_thread;
+		t.ops.vcpu_kick = slow_kick;
+		CHECK_EQ(lkvm_start(t.vm, &t.e), 0);
+		CHECK_EQ(lkvm_wait(t.vm, &end), 0);
+		CHECK_EQ(end.reason, LKVM_END_POWEROFF);
+		tv_done(&t);
+	}
+	CHECK_EQ(atomic_load(&kicked_dead), 0);
+}
+
 static void test_destroy(void)
 {
 	struct test_vm t;
@@ -315,6 +362,7 @@ int main(void)
 	test_pause_early();
 	test_pause_threads();
 	test_suspend();
+	test_ends_at_once();
 	test_destroy();
 	test_bad_config();
 	test_failing_calls();
