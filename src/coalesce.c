@@ -11,6 +11,8 @@
 /* A guest that never ends what it has in service shall not cost a wake-up each millisecond for ever. */
 #define FRUITLESS_MAX 256
 #define SLOW_WATCH_NS (16 * COALESCER_WATCH_NS)
+/* More than any ring holds (a page of 64 KiB: 2730), so what was queued before the call is applied; vCPUs that go on writing cannot keep us here. */
+#define DRAIN_MAX 4096
 
 struct zone {
 	uint64_t gpa;
@@ -115,7 +117,7 @@ static void drain(struct coalescer *c)
 {
 	struct hv_coalesced w;
 
-	while (c->hv->ops->coalesced_pop(c->hv, &w) > 0) {
+	for (unsigned int n = 0; n < DRAIN_MAX && c->hv->ops->coalesced_pop(c->hv, &w) > 0; n++) {
 		unsigned int i = zone_at(c, w.gpa);
 
 		atomic_fetch_add_explicit(&c->applied, 1, memory_order_relaxed);

@@ -92,6 +92,38 @@ static void test_order(void)
 	hv_destroy(hv);
 }
 
+/* A guest that writes as quickly as the ring is emptied: whoever empties it gets away. */
+struct flood {
+	struct hv *hv;
+	unsigned int n;
+};
+
+static void flood(void *ctx, uint64_t gpa, const void *data, unsigned int len)
+{
+	struct flood *f = ctx;
+
+	if (++f->n < 1000000)
+		guest_write(f->hv, gpa, f->n);
+}
+
+static void test_flood(void)
+{
+	struct flood f = {0};
+	struct coalescer *c;
+	struct loop *loop;
+
+	hv_scripted_create(&config, &f.hv);
+	loop_create(&loop, NULL);
+	coalescer_create(f.hv, loop, &c);
+	coalescer_add(c, 0x1064, 4, flood, &f);
+	guest_write(f.hv, 0x1064, 1);
+	coalescer_drain(c);
+	CHECK(f.n >= 170 && f.n < 10000);
+	coalescer_destroy(c);
+	loop_destroy(loop);
+	hv_destroy(f.hv);
+}
+
 static void test_missing(void)
 {
 	static const struct scripted_config bare = {0};
@@ -245,6 +277,7 @@ static void test_threads(void)
 int main(void)
 {
 	test_order();
+	test_flood();
 	test_missing();
 	test_watch();
 	test_threads();
