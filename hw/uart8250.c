@@ -16,6 +16,8 @@ enum {
 	REG_SCR = 7,
 };
 
+#define LSR_POLLS 4 /* so many looks at the line status in a row, and the next, are listening */
+
 #define IER_RDI 0x01
 #define IER_THRI 0x02
 #define IER_RLSI 0x04
@@ -393,11 +395,14 @@ static uint8_t read_lsr(struct uart8250 *u)
 
 	/*
 	 * A guest that waits for input without interrupts reads this register over and over; one that only sends stops when it finds
-	 * the transmitter empty, so looks before that do not count.
+	 * the transmitter empty, so looks before that do not count. Linux looks twice in a row while it starts the port.
 	 */
-	if (s->lsr_polls && !s->rx_open)
+	if (s->lsr_polls >= LSR_POLLS && !s->rx_open)
 		rx_listen(u);
-	s->lsr_polls = !s->tx_count;
+	if (s->tx_count)
+		s->lsr_polls = 0;
+	else if (s->lsr_polls < LSR_POLLS)
+		s->lsr_polls++;
 	value = s->lsr_errors | (s->rx_count ? LSR_DR : 0) | (s->tx_count ? 0 : LSR_THRE | LSR_TEMT);
 	if (s->fcr & FCR_ENABLE) {
 		bool bad = s->lsr_errors & LSR_BYTE_ERRORS;
