@@ -318,11 +318,13 @@ int memory_discard(struct memory *m, uint64_t gpa, uint64_t len)
 		const struct memory_region *r = find(m, gpa + done);
 		char *p = piece(m, gpa + done, len - done, &n);
 		uint64_t off = (uint64_t)(p - r->host);
+		char *from = r->host + round_up(off, r->host_page), *to = r->host + round_down(off + n, r->host_page);
 
 		/* Parts of huge pages cannot be given back; they still read as zero. */
-		if ((off | n) & (r->host_page - 1) ||
-		    madvise(p, (size_t)n, MADV_DONTNEED) < 0)
-			memset(p, 0, (size_t)n);
+		if (from >= to || madvise(from, (size_t)(to - from), MADV_DONTNEED) < 0)
+			from = to = p + n;
+		memset(p, 0, (size_t)(from - p));
+		memset(to, 0, (size_t)(p + n - to));
 	}
 	memory_mark_dirty(m, gpa, len);
 	return 0;

@@ -145,6 +145,36 @@ static void test_discard(void)
 	CHECK_EQ(memory_discard(m, 0x80000000, UINT64_MAX - page + 1), (uint64_t)-EFAULT);
 }
 
+/* Huge pages that lie whole inside go back to the host; only the ends are cleared by hand. */
+static void test_discard_huge(void)
+{
+	CLEANUP(cleanup_memory_destroy) struct memory *m = NULL;
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), huge = 16 * page;
+	const uint64_t at = 0x80000000;
+	unsigned char core[64];
+	unsigned int wrong = 0;
+	char *host;
+
+	memory_create(&m);
+	memory_add(m, at, 4 * huge, NULL, NULL);
+	m->region[0].host_page = huge; /* as if it were */
+	host = m->region[0].host;
+	memset(host, 1, 4 * huge);
+	CHECK_EQ(memory_discard(m, at + huge - page, 2 * huge + 2 * page), 0);
+	for (uint64_t i = 0; i < 4 * huge; i++)
+		wrong += i / page < 64 && host[i] != (i < huge - page || i >= 3 * huge + page);
+	CHECK_EQ(wrong, 0);
+	memset(host, 1, 4 * huge);
+	CHECK_EQ(memory_discard(m, at + huge - page, 2 * huge + 2 * page), 0);
+	CHECK_EQ(mincore(host, 4 * huge, core), 0);
+	for (unsigned int i = 0; i < 64; i++)
+		CHECK_EQ(core[i] & 1, i < 16 || i >= 48);
+	/* No whole one inside, at either side of a border. */
+	memset(host, 1, 4 * huge);
+	CHECK_EQ(memory_discard(m, at + page, huge), 0);
+	CHECK(host[page - 1] == 1 && !host[page] && !host[huge] && !host[huge + page - 1] && host[huge + page] == 1);
+}
+
 static void test_ring_fields(void)
 {
 	_Alignas(8) char bytes[16] = {0};
@@ -211,6 +241,7 @@ int main(void)
 	test_copy();
 	test_dirty();
 	test_discard();
+	test_discard_huge();
 	test_ring_fields();
 	test_sparse();
 	test_hugetlbfs();

@@ -97,14 +97,14 @@ static int inflate(struct balloon *b, const struct chain *c)
 	return (int)n;
 }
 
-/* Free page reporting: the writable buffers are the free pages themselves. */
+/* Free page reporting: the writable buffers are the free pages themselves. Pages handled: with huge pages, clearing parts of them takes time. */
 static int report(struct balloon *b, const struct chain *c)
 {
 	struct memory *m = b->vd->env->memory;
 
 	for (unsigned int i = c->n_out; i < c->n_out + c->n_in; i++)
 		memory_discard(m, memory_gpa(m, c->iov[i].iov_base), c->iov[i].iov_len);
-	return PAGES_BATCH / REPORTS_BATCH;
+	return (int)MAX(c->in_len >> PAGE_SHIFT, (uint64_t)PAGES_BATCH / REPORTS_BATCH);
 }
 
 static void stats_give_back(struct balloon *b)
