@@ -73,7 +73,7 @@ EOF
 guests=$((guests + 1))
 errors=$LOGS/$TEST.nobody-errors
 chmod 777 .
-start-stop-daemon -S -c 65534:65534 -x /bin/sh -- "$PWD/nobody.sh" >/dev/null 2>"$errors" </dev/null
+start-stop-daemon -S -c nobody:nogroup -n nobody -a /bin/sh -- "$PWD/nobody.sh" >/dev/null 2>"$errors" </dev/null
 status=$?
 exits no-permission 1
 has no-permission-said "/dev/kvm" "$errors"

@@ -9,7 +9,8 @@ ip link set tap0 up
 mkdir www
 random www/blob 4
 httpd -p 10.77.0.1:8080 -h www
-nc -l -p 9000 >received &
+nc -l -p 9000 >received </dev/null &
+nc=$!
 guest 120 run -k "$IMAGE" -i "$INITRD" -c2 -m 256 --network mode=tap,tapif=tap0,guest_mac=02:15:15:15:15:15 \
 	-p "loglevel=4 lkvmtest=net"
 exits exit 0
@@ -18,8 +19,10 @@ has ping "^guest: ping ok"
 has big-ping "^guest: big ping ok"
 has fetch "^guest: fetched $(sum www/blob)"
 sent=$(sed -n 's/^guest: sent \([0-9a-f]*\).*/\1/p' "$console" | tr -d '\r')
+has sent "^guest: send done"
+pid=$nc
+wait_exit 10
 same send "$(sum received)" "$sent"
 kill "$(pidof httpd)" 2>/dev/null
-kill "$(pidof nc)" 2>/dev/null
 if [ -d /sys/class/net/tap0 ]; then ok tap-kept; else not_ok tap-kept "lkvm took away a tap that was there before"; fi
 tunctl -d tap0 >/dev/null
