@@ -26,8 +26,19 @@
 
 #define DBCN_MAX 65536 /* bytes moved per call; the specification lets a call move fewer than asked */
 
+#define SAID_MAX 100 /* lines of the log for what the guest tries: it can try for ever, and the log may be a pipe or a disk */
+
 #define CSR_SEED 0x015
 #define SEED_ES16 (UINT64_C(2) << 30)
+
+static bool may_say(struct machine *m)
+{
+	atomic_uint *said = &riscv_state(m)->said;
+
+	/* Looked at first, so that it does not wrap. */
+	return atomic_load_explicit(said, memory_order_relaxed) < SAID_MAX &&
+	       atomic_fetch_add_explicit(said, 1, memory_order_relaxed) < SAID_MAX;
+}
 
 static void console_put(struct machine *m, const void *data, size_t len)
 {
@@ -122,7 +133,9 @@ static enum arch_verdict handle_sbi(struct machine *m, struct hv_exit *exit)
 		}
 		break;
 	default:
-		log_debug(m->log, "SBI call 0x%lx function 0x%lx is not served", exit->sbi.extension, exit->sbi.function);
+		if (may_say(m))
+			log_debug(m->log, "SBI call 0x%lx function 0x%lx is not served", exit->sbi.extension,
+				  exit->sbi.function);
 		break;
 	}
 	exit->sbi.ret[0] = (unsigned long)error;
@@ -139,7 +152,7 @@ static enum arch_verdict handle_csr(struct machine *m, struct hv_exit *exit)
 		/* Entropy source (scalar cryptography, 4.1): ES16 with 16 fresh bits, or BIST (0) when there are none. */
 		if (!sys_random(&seed, sizeof(seed)))
 			*exit->csr.ret_value = SEED_ES16 | seed;
-	} else {
+	} else if (may_say(m)) {
 		log_debug(m->log, "CSR 0x%lx is not there, reads as 0", exit->csr.number);
 	}
 	return ARCH_CONTINUE;

@@ -105,6 +105,34 @@ static void test_csr(void)
 	CHECK_EQ(value, 0);
 }
 
+static void count_line(void *ctx, enum log_level level, const char *line)
+{
+	++*(unsigned int *)ctx;
+}
+
+/* With --debug each of these is told; a guest that goes on for ever does not fill the host's disk. */
+static void test_log_is_bounded(void)
+{
+	struct hv_exit csr = { .kind = HV_EXIT_RISCV_CSR }, sbi = { .kind = HV_EXIT_RISCV_SBI };
+	const struct log *old = t.m.log;
+	unsigned int lines = 0;
+	const struct log log = { .emit = count_line, .ctx = &lines, .level = LOG_DEBUG };
+	unsigned long value, ret[2];
+	struct err e = { 0 };
+
+	csr.csr.number = 0x15c;
+	csr.csr.ret_value = &value;
+	sbi.sbi.extension = 0x0a000000;
+	sbi.sbi.ret = ret;
+	t.m.log = &log;
+	for (unsigned int i = 0; i < 10000; i++) {
+		CHECK(arch_riscv64.handle_exit(&t.m, 0, &csr, &e) == ARCH_CONTINUE);
+		CHECK(arch_riscv64.handle_exit(&t.m, 0, &sbi, &e) == ARCH_CONTINUE);
+	}
+	CHECK(lines > 10 && lines < 1000);
+	t.m.log = old;
+}
+
 static void test_events(void)
 {
 	static const struct {
@@ -192,6 +220,7 @@ int main(void)
 	test_console();
 	test_calls();
 	test_csr();
+	test_log_is_bounded();
 	test_events();
 	test_host_failures();
 	test_doctor();

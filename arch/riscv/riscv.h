@@ -6,6 +6,8 @@
 #include <asm/kvm.h>
 #include <linux/kvm.h>
 
+#include <stdatomic.h>
+
 #include "arch/arch.h"
 #include "arch/image.h"
 
@@ -49,6 +51,8 @@ struct riscv_state {
 	uint64_t satp_mode;	     /* the mode field: 8, 9, 10 */
 	uint64_t cbom, cboz, cbop;   /* block sizes in bytes, 0: none */
 	uint64_t timebase;	     /* Hz */
+
+	atomic_uint said; /* lines of the log that the guest caused */
 };
 
 static inline struct riscv_state *riscv_state(struct machine *m)
