@@ -483,16 +483,20 @@ static void drain(struct stream *s)
 {
 	uint64_t now = sys_now_ns(), until = now + CLOSE_NS;
 	const struct timespec none = {0};
-	sigset_t pipe_set, old, pending;
-	bool was_pending;
+	sigset_t quiet, old, pending;
 	ssize_t n;
 
-	/* This may be a thread of the host's program: a closed pipe must not end it. */
-	sigemptyset(&pipe_set);
-	sigaddset(&pipe_set, SIGPIPE);
+	/* This may be a thread of the host's program: a closed pipe, or a file as long as files may be, must not end it. */
+	sigemptyset(&quiet);
+	sigaddset(&quiet, SIGPIPE);
+	sigaddset(&quiet, SIGXFSZ);
+	pthread_sigmask(SIG_BLOCK, &quiet, &old);
+	/* What was pending before stays so. */
 	sigpending(&pending);
-	was_pending = sigismember(&pending, SIGPIPE);
-	pthread_sigmask(SIG_BLOCK, &pipe_set, &old);
+	if (sigismember(&pending, SIGPIPE))
+		sigdelset(&quiet, SIGPIPE);
+	if (sigismember(&pending, SIGXFSZ))
+		sigdelset(&quiet, SIGXFSZ);
 	while ((n = flush_once(s)) && now < until) {
 		struct pollfd p = {.fd = s->out.fd, .events = POLLOUT};
 
@@ -500,9 +504,8 @@ static void drain(struct stream *s)
 			poll(&p, 1, (int)((until - now) / 1000000 + 1));
 		now = sys_now_ns();
 	}
-	if (!was_pending)
-		while (sigtimedwait(&pipe_set, NULL, &none) < 0 && errno == EINTR)
-			;
+	while ((n = sigtimedwait(&quiet, NULL, &none)) > 0 || (n < 0 && errno == EINTR))
+		;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 

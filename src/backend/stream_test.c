@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <termios.h>
 
@@ -249,6 +251,28 @@ static void test_files(void)
 	end(&f);
 }
 
+/* The last words to a file that may not grow: lost, but nobody dies of the signal that says so. */
+static void test_file_limit(void)
+{
+	struct rlimit old, little;
+	struct fixture f;
+	sigset_t pending;
+	int fd = memfd_create("full", MFD_CLOEXEC);
+
+	open_stream(&f, -1, fd, false);
+	CHECK_EQ(stream_write(f.s, "0123456789", 10), 10);
+	getrlimit(RLIMIT_FSIZE, &old);
+	little = old;
+	little.rlim_cur = 4;
+	setrlimit(RLIMIT_FSIZE, &little);
+	end(&f);
+	setrlimit(RLIMIT_FSIZE, &old);
+	sigpending(&pending);
+	CHECK(!sigismember(&pending, SIGXFSZ));
+	CHECK_EQ(lseek(fd, 0, SEEK_END), 4);
+	close(fd);
+}
+
 static void test_escape(void)
 {
 	struct fixture f;
@@ -463,6 +487,7 @@ int main(void)
 	test_back_pressure();
 	test_broken();
 	test_files();
+	test_file_limit();
 	test_escape();
 	test_terminal();
 	test_socket();
