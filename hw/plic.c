@@ -2,8 +2,10 @@
 #include "hw/plic.h"
 
 #include <errno.h>
+#include <linux/kvm.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 
 #include "base/endian.h"
 
@@ -20,6 +22,7 @@
 #define CONTEXT_CLAIM 0x4
 
 #define SOURCE_WORDS BITMAP_WORDS(PLIC_MAX_SOURCES + 1)
+#define SHOWN_PAGE 4096 /* the smallest a memory slot can be; on hosts with larger pages it is refused */
 #define HART_WORDS BITMAP_WORDS(PLIC_MAX_VCPUS)
 
 #define IRQ_S_EXT 9
@@ -45,6 +48,11 @@ struct plic {
 	uint64_t *listeners; /* [source][hart_words]: harts whose S context enables the source */
 	uint64_t notified[HART_WORDS]; /* the level each vCPU was given last */
 	struct plic_stats stats;
+
+	/* What guests read in place of the enable registers; NULL until the first claim, or for good. Changed with them. */
+	uint64_t *shown;
+	bool shown_mapped;
+	atomic_int shown_tried;
 
 	/* Per hart: whether its completions are queued (enum zone_state). */
 	_Atomic(unsigned int) zone[PLIC_MAX_VCPUS];
@@ -143,6 +151,59 @@ static void gateway_request(struct plic *p, unsigned int source)
 	set_pending(p, source);
 }
 
+/* --- enables without exits --- */
+
+/* All registers are little-endian words, so a pair is a little-endian double word. Relaxed: the vCPU that wrote is not running, others have no order. */
+static void show_enable(struct plic *p, unsigned int context, unsigned int w)
+{
+	if (p->shown)
+		atomic_store_explicit((_Atomic(uint64_t) *)&p->shown[context * (ENABLE_STRIDE / 8) + w],
+				      htole64(p->context[context].enable[w]), memory_order_relaxed);
+}
+
+static void show_all(struct plic *p)
+{
+	for (unsigned int context = 0; context < p->n_contexts; context++)
+		for (unsigned int w = 0; w < SOURCE_WORDS; w++)
+			show_enable(p, context, w);
+}
+
+static size_t shown_size(const struct plic *p)
+{
+	return round_up((size_t)p->n_contexts * ENABLE_STRIDE, SHOWN_PAGE);
+}
+
+static bool show_slot(struct plic *p, bool present)
+{
+	struct hv *hv = p->config.hv;
+
+	return hv->ops->set_memory(hv, p->config.slot, present ? KVM_MEM_READONLY : 0, p->config.base + ENABLE_BASE,
+				   present ? shown_size(p) : 0, present ? p->shown : NULL) >= 0;
+}
+
+/* At the first claim, no lock held. */
+static void show_enables(struct plic *p)
+{
+	void *page;
+
+	if (!p->config.hv || atomic_exchange(&p->shown_tried, 1) || hv_capability(p->config.hv, KVM_CAP_READONLY_MEM) <= 0)
+		return;
+	page = mmap(NULL, shown_size(p), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return;
+	pthread_mutex_lock(&p->lock);
+	p->shown = page;
+	show_all(p);
+	pthread_mutex_unlock(&p->lock);
+	p->shown_mapped = show_slot(p, true);
+	if (p->shown_mapped)
+		return;
+	pthread_mutex_lock(&p->lock);
+	p->shown = NULL;
+	pthread_mutex_unlock(&p->lock);
+	munmap(page, shown_size(p));
+}
+
 /* --- queued completions --- */
 
 static bool in_service(struct plic *p)
@@ -180,6 +241,8 @@ static void watch_claim(struct plic *p, unsigned int hart)
 {
 	unsigned int zone = atomic_load_explicit(&p->zone[hart], memory_order_relaxed);
 
+	if (!atomic_load_explicit(&p->shown_tried, memory_order_relaxed))
+		show_enables(p);
 	if (!p->config.coalescer)
 		return;
 	if (zone == ZONE_NONE && atomic_compare_exchange_strong(&p->zone[hart], &zone, ZONE_REFUSED)) {
@@ -256,6 +319,7 @@ static void write_enable(struct plic *p, unsigned int context, unsigned int word
 
 	*enable = ((old & ~((uint64_t)UINT32_MAX << shift)) | (uint64_t)value << shift) & p->valid[w];
 	changed = old ^ *enable;
+	show_enable(p, context, w);
 	if (!changed || context % 2 == 0)
 		return;
 	for (uint64_t left = changed; left; left &= left - 1) {
@@ -458,6 +522,10 @@ void plic_destroy(struct plic *p)
 	for (unsigned int hart = 0; hart < p->config.n_vcpus; hart++)
 		if (p->zone[hart] == ZONE_QUEUED)
 			coalescer_remove(p->config.coalescer, zone_address(p, hart));
+	if (p->shown_mapped)
+		show_slot(p, false);
+	if (p->shown)
+		munmap(p->shown, shown_size(p));
 	pthread_mutex_destroy(&p->lock);
 	free(p->listeners);
 	free(p->context);
@@ -537,6 +605,7 @@ static bool state_fits(const struct plic *p, const struct plic_state *s)
 /* Everything that follows from s and context; the vCPUs are told. */
 static void derive(struct plic *p)
 {
+	show_all(p);
 	p->pending_words = 0;
 	memset(p->at_priority, 0, sizeof(p->at_priority));
 	memset(p->listeners, 0, (PLIC_MAX_SOURCES + 1) * p->hart_words * sizeof(*p->listeners));

@@ -13,6 +13,9 @@
  * Where a coalescer is given, completions of an S context wait in its ring from that context's first successful claim on; the coalescer's watch is the
  * PLIC's (coalescer_set_busy).
  *
+ * From the first claim on, the enable registers are a read-only memory slot where the host has such: Linux reads one at each end of interrupt. They then
+ * answer accesses of any width.
+ *
  * Locking: one leaf lock. The line operations may be called with any lock held, a coalescer's handler included; they never wait for the guest.
  */
 #ifndef LKVM_HW_PLIC_H
@@ -40,6 +43,8 @@ struct plic_config {
 	unsigned int n_sources;	      /* 1 to PLIC_MAX_SOURCES */
 	uint64_t base;
 	struct coalescer *coalescer; /* or NULL: plain exits */
+	struct hv *hv;		     /* or NULL: enables are read by exits; outlives the PLIC */
+	unsigned int slot;	     /* the memory slot for them, the PLIC's own */
 	uint32_t phandle;	     /* of the PLIC's own node */
 	uint32_t intc_phandle;	     /* hart h's interrupt controller is intc_phandle + h */
 };

@@ -343,8 +343,79 @@ static void test_dt(void)
 	rig_end(&r);
 }
 
+/* What the memory slot shows is what the registers read. */
+static bool enables_true(struct rig *r, unsigned int contexts)
+{
+	for (unsigned int context = 0; context < contexts; context++)
+		for (unsigned int source = 0; source <= PLIC_MAX_SOURCES; source += 32) {
+			uint8_t data[4];
+
+			if (!hv_scripted_guest_read(r->hv, BASE + ENABLE(context, source), data, 4) ||
+			    get_le32(data) != peek(r, ENABLE(context, source)))
+				return false;
+		}
+	return true;
+}
+
+static void test_shown(unsigned int harts, bool capable)
+{
+	static const struct scripted_cap caps[] = { { KVM_CAP_READONLY_MEM, 1 } };
+	const struct scripted_config config = { .caps = caps, .n_caps = capable };
+	struct plic_config plic = { .n_vcpus = harts, .n_sources = PLIC_MAX_SOURCES, .base = BASE, .slot = 3 };
+	struct rig r = { .n = harts };
+	uint8_t data[4];
+	char *state;
+	size_t len;
+
+	CHECK(hv_scripted_create(&config, &r.hv) >= 0);
+	for (unsigned int i = 0; i < harts; i++)
+		CHECK(r.hv->ops->create_vcpu(r.hv, i, &r.vcpu[i]) >= 0);
+	plic.vcpus = r.vcpu;
+	plic.hv = r.hv;
+	CHECK_EQ(plic_create(&plic, NULL, &r.plic, NULL), 0);
+	enable(&r, S(0), 5, true);
+	poke(&r, 5 * 4, 1);
+	CHECK_EQ(peek(&r, CLAIM(S(0))), 0);
+	CHECK_EQ(hv_scripted_memory_slots(r.hv), 0);
+	line(&r, 5, true);
+	CHECK_EQ(peek(&r, CLAIM(S(0))), 5);
+	CHECK_EQ(hv_scripted_memory_slots(r.hv), capable);
+	if (capable) {
+		CHECK(enables_true(&r, 2 * harts));
+		/* Contexts that do not exist, on the same page; and neighbours that are not registers of this kind. */
+		if (harts % 16) {
+			CHECK(hv_scripted_guest_read(r.hv, BASE + ENABLE(2 * harts, 0), data, 4));
+			CHECK_EQ(get_le32(data), 0);
+		}
+		CHECK(!hv_scripted_guest_read(r.hv, BASE + PENDING(0), data, 4));
+		CHECK(!hv_scripted_guest_read(r.hv, BASE + ENABLE(round_up(2 * harts, 32), 0), data, 4));
+		for (unsigned int i = 0; i < 200; i++) {
+			poke(&r, ENABLE(rnd(2 * harts), some_source()), rnd(1u << 31) * 2 + rnd(2));
+			CHECK(enables_true(&r, 2 * harts));
+		}
+		len = plic_save(r.plic, NULL, 0);
+		state = malloc(len);
+		CHECK_EQ(plic_save(r.plic, state, len), len);
+		plic_reset(r.plic);
+		CHECK_EQ(peek(&r, ENABLE(S(0), 5)), 0);
+		CHECK(enables_true(&r, 2 * harts));
+		CHECK_EQ(plic_load(r.plic, state, len, NULL), 0);
+		CHECK(enables_true(&r, 2 * harts));
+		free(state);
+	}
+	plic_destroy(r.plic);
+	CHECK_EQ(hv_scripted_memory_slots(r.hv), 0);
+	for (unsigned int i = 0; i < harts; i++)
+		hv_vcpu_destroy(r.vcpu[i]);
+	hv_destroy(r.hv);
+}
+
 int main(void)
 {
+	rng_state = 88172645463325252;
+	test_shown(1, true);
+	test_shown(1, false);
+	test_shown(20, true);
 	test_basics();
 	test_widths();
 	test_queued();

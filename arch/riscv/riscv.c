@@ -137,6 +137,8 @@ static int create_plic(struct machine *m, struct err *e)
 		.n_sources = RISCV_N_IRQS,
 		.base = RISCV_IRQCHIP_BASE,
 		.coalescer = m->coalescer,
+		.hv = m->hv,
+		.slot = m->next_slot++,
 		.phandle = RISCV_PHANDLE_IRQCHIP,
 		.intc_phandle = RISCV_PHANDLE_INTC,
 	};
