@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * conduct SECONDS HOOK COMMAND...: runs COMMAND with its console here. For each line "@NAME VALUE" it prints "NAME VALUE"; "@init" also as
- * "init-after NS", the nanoseconds since COMMAND was started. At a line "@NAME?" it runs `HOOK NAME PID`, whose output goes out
+ * conduct SECONDS HOOK COMMAND...: runs COMMAND with its console here. For each line "@NAME VALUE" it prints "NAME VALUE"; for "@init" also
+ * "init-after NS", the nanoseconds since COMMAND was started. At a line "@NAME?" it prints "NAME-after NS", too, runs `HOOK NAME PID`, whose output goes out
  * as it is, and then sends COMMAND a newline. At the end it prints "status N" and "ns NS", from exec to exit. All else COMMAND says goes to stderr.
  */
 #include <errno.h>
@@ -56,6 +56,7 @@ static void take_line(char *line, long long when)
 	len = strlen(line);
 	if (line[len - 1] == '?') {
 		line[len - 1] = 0;
+		printf("%s-after %lld\n", line + 1, when - started);
 		run_hook(line + 1);
 		return;
 	}
