@@ -177,6 +177,29 @@ run 2 setup
 run 2 setup a/b
 run 2 version now
 
+# A root folder of one's own, its name instead of a path, and the default one.
+run 0 setup mine
+has out 'lkvm run -d mine'
+[ -x home/.lkvm/mine/virt/init ] || bad 'setup makes no init'
+run 0 setup mine
+run 0 list
+has out ' mine +root folder'
+run 0 list --run
+hasnt out ' mine '
+run 0 run -k x -d mine --dump-config
+has out "$dir/home/.lkvm/mine\""
+run 0 run -k x -d mine,ro --dump-config
+has out 'home/.lkvm/mine,ro"'
+mkdir mine
+run 0 run -k x -d mine --dump-config
+has out '"mine"'
+run 1 run -k Image
+[ -x home/.lkvm/default/virt/init ] || bad 'run makes no default root'
+HOME='' run 1 run -k Image
+sentence 'HOME'
+HOME=$dir/nowhere/home run 1 run -k Image
+sentence 'nowhere'
+
 # An entry whose guest is gone cleans itself up; a folder that is open to others is not used.
 mkdir -m 700 runtime/lkvm
 python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("runtime/lkvm/dead.sock")'

@@ -7,8 +7,6 @@
 
 #include "cli.h"
 
-#pragma weak guest_init_main
-
 #define NAME { .name = "name", .letter = 'n', .value = "NAME", .help = "the guest" }
 #define ALL { .name = "all", .letter = 'a', .help = "every running guest" }
 #define JSON { .name = "json", .help = "print JSON" }
@@ -125,7 +123,7 @@ int main(int argc, char **argv)
 	const struct cli_command *command;
 
 	base = base ? base + 1 : argc > 0 ? argv[0] : "lkvm";
-	if (guest_init_main && (getpid() == 1 || !strcmp(base, "init")))
+	if (getpid() == 1 || !strcmp(base, "init"))
 		return guest_init_main(argc, argv);
 	fill_standard_streams();
 	if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {

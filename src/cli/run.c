@@ -14,8 +14,6 @@
 
 #include "cli.h"
 
-#pragma weak lkvm_setup_root
-
 #define MAX_CONFIG_FILE (1 << 20) /* bytes */
 #define WAKE_SIGNAL SIGUSR2	  /* to the main thread: the guest has ended */
 
@@ -164,8 +162,6 @@ static int default_root(struct run *r)
 	struct lkvm_error e = { 0 };
 	char path[4096];
 
-	if (!lkvm_setup_root)
-		return cli_fatal("no disk and no initrd given: use -d or -i");
 	if (!run_root_path(path, sizeof(path), "default"))
 		return cli_fatal("no disk and no initrd given, and without $HOME there is no ~/.lkvm/default either: use -d, -i or --nodefaults");
 	if (lkvm_setup_root(path, "/proc/self/exe", &e) < 0)
@@ -343,8 +339,6 @@ int setup_main(const struct cli_command *command, int argc, char **argv)
 		return cli_misused(command, "give the new root folder a name: lkvm setup NAME");
 	if (!run_root_path(path, sizeof(path), name))
 		return cli_fatal("$HOME is not set, and the root folder would be $HOME/.lkvm/%s", name);
-	if (!lkvm_setup_root)
-		return cli_fatal("setup is not there yet");
 	if (lkvm_setup_root(path, "/proc/self/exe", &e) < 0)
 		return cli_fatal("%s", e.message);
 	printf("A new root folder '%s' has been created in '%s'.\n\nYou can now start it by running the following command:\n\n"

@@ -283,6 +283,7 @@ static void test_bad_config(void)
 		{ "disk", "/nowhere/disk", "/nowhere/disk" },
 		{ "cpus", "5", "vCPU" },
 		{ "mem", "8", "RAM" },
+		{ "9p", "/nowhere/folder,tag", "/nowhere/folder" },
 		{ "hugetlbfs", "/tmp", "/tmp" },
 		{ "tty", "9", "--tty" },
 		{ "irqchip", "aia", "aia" },
