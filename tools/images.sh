@@ -133,7 +133,7 @@ _small_build() {
 		cd "$tree"
 		export ARCH=riscv CROSS_COMPILE=riscv64-linux-gnu- KBUILD_BUILD_TIMESTAMP='1970-01-01' KBUILD_BUILD_USER=lkvm KBUILD_BUILD_HOST=lkvm
 		make tinyconfig && scripts/kconfig/merge_config.sh -m .config "$config" && make olddefconfig &&
-			nice make -s -j2 Image
+			make -s -j2 Image
 	) >"$lkvm_cache/small-$arch.log" 2>&1 || {
 		tail -n 20 "$lkvm_cache/small-$arch.log" >&2
 		die "the small kernel does not build; see above and $lkvm_cache/small-$arch.log"

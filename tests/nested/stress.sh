@@ -3,7 +3,7 @@
 # limit: 150
 # All devices busy at once on two harts, Debian's kernel: every interrupt arrives, and once.
 
-random disk.img 16
+random disk.img 8
 random other.img 2
 tunctl -t tap0 >/dev/null
 ip addr add 10.77.0.1/24 dev tap0
@@ -12,9 +12,9 @@ guest 130 run -k "$IMAGE" -i "$INITRD" -c2 -m 256 -d disk.img -d other.img --rng
 	-p "loglevel=4 lkvmtest=stress"
 exits exit 0
 has vda "^guest: vda 1 $(sum disk.img)"
-has vdb "^guest: vdb 300 writes"
+has vdb "^guest: vdb 150 writes"
 has rng "^guest: hwrng ok"
-has ping "^guest: 200 packets transmitted, 200 packets received"
-same lines "$(grep -aoE 'line [0-9]+ of four hundred, which go through the console.s interrupt and must all come out' "$console" | sort -u | wc -l)" 400
+has ping "^guest: 100 packets transmitted, 100 packets received"
+same lines "$(grep -aoE 'line [0-9]+ of two hundred, which go through the console.s interrupt and must all come out' "$console" | sort -u | wc -l)" 200
 has done "^guest: stress done"
 tunctl -d tap0 >/dev/null

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+# hosts: plic aia
+# limit: 240
+# Guests without an operating system (tests/guest/riscv): interrupts under load and their edge cases, PLIC and virtio-mmio
+# registers, SBI calls and other exits. Each prints PASS, FAIL and SKIP lines and powers off, with "system failure" after a FAIL.
+# BARE (settable by a test of the tests): which of them run.
+
+BARE=${BARE:-irqstress plic exits mmio ends}
+base="--nodefaults --network mode=none --loglevel=warning -m 64"
+
+# bare WHAT GUEST ARGUMENT... : one result for the whole guest, and one for each test it failed or skipped.
+bare() {
+	local what=$1 guest=$2 line
+	shift 2
+	# shellcheck disable=SC2086
+	guest 100 run $base -k "/root/bare-$guest" "$@"
+	while IFS= read -r line; do
+		case $line in
+		FAIL*) not_ok "$what" "$line" ;;
+		SKIP*)
+			line=${line#SKIP }
+			skip "$what-${line%%:*}" "${line#*: }"
+			;;
+		esac
+	done <<-LINES
+		$(tr -d '\r' <"$console" | grep -aE '^(FAIL|SKIP) ')
+	LINES
+	if [ "$status" = 0 ] && grep -aq '^DONE 0 failures' "$console"; then
+		ok "$what"
+	elif ! grep -aq '^FAIL' "$console"; then
+		not_ok "$what" "exit status $status, last line '$(tail -n 1 "$console" | tr -d '\r')': $(tail -n 1 "$errors")"
+	fi
+}
+
+# ended NUMBER STATUS : the guest that ends in that way.
+ended() {
+	# shellcheck disable=SC2086
+	guest 20 run $base -k /root/bare-exits -p "end=$1"
+	same "end-$1" "$status" "$2"
+}
+
+irqstress() {
+	bare "irqstress-$1-$2" irqstress --irqchip "$1" -c"$2" -d disk0 -d disk1 --rng -p "requests=$3"
+}
+
+chips=plic
+[ "$FLAVOUR" != aia ] || chips="plic aia"
+dd if=/dev/zero of=disk0 bs=64K count=1 2>/dev/null
+dd if=/dev/zero of=disk1 bs=64K count=1 2>/dev/null
+for test in $BARE; do
+	case $test in
+	irqstress)
+		for chip in $chips; do
+			irqstress $chip 1 100
+			irqstress $chip 2 300
+			# KVM runs no more AIA harts than there are guest interrupt files.
+			irqstress $chip 8 100
+		done
+		;;
+	irqstress-quick) irqstress plic 2 100 ;;
+	plic)
+		bare plic-1 plic --irqchip plic -c1
+		bare plic-3 plic --irqchip plic -c3
+		;;
+	exits)
+		bare exits-1 exits -c1
+		bare exits-2 exits -c2
+		;;
+	mmio)
+		for chip in $chips; do
+			bare "mmio-$chip" mmio --irqchip $chip -c1 -d disk0 --rng --balloon --console virtio -p "resets=30"
+		done
+		;;
+	ends)
+		# Shutdown, reboots, system failure, legacy shutdown; the finisher; pvpanic; no code; what KVM does not emulate.
+		ended 1 0
+		ended 2 3
+		ended 3 3
+		ended 4 4
+		ended 5 0
+		ended 6 0
+		ended 7 3
+		ended 8 4
+		ended 9 4
+		ended 10 1
+		has end-10-says "Fatal: vCPU 0 cannot run" "$errors"
+		ended 11 1
+		has end-11-says "Fatal: vCPU 0 cannot run" "$errors"
+		;;
+	esac
+done
