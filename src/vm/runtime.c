@@ -23,7 +23,8 @@ static int folder_path(struct runtime *r, struct err *e)
 	int n;
 
 	snprintf(user, sizeof(user), "/run/user/%u", uid);
-	if (xdg && xdg[0] == '/')
+	/* After su or sudo it may be somebody else's. */
+	if (xdg && xdg[0] == '/' && !stat(xdg, &st) && st.st_uid == geteuid())
 		n = snprintf(r->path, sizeof(r->path), "%s/lkvm", xdg);
 	else if (!stat(user, &st) && S_ISDIR(st.st_mode))
 		n = snprintf(r->path, sizeof(r->path), "%s/lkvm", user);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The per-user runtime folder with a socket for each running guest: $XDG_RUNTIME_DIR/lkvm, else /run/user/UID/lkvm, else /tmp/lkvm-UID. It is the user's own,
+ * The per-user runtime folder with a socket for each running guest: $XDG_RUNTIME_DIR/lkvm (if that is the user's own), else /run/user/UID/lkvm, else /tmp/lkvm-UID. It is the user's own,
  * mode 0700, or it is not used. Who makes or removes sockets holds the folder's lock (flock).
  */
 #ifndef LKVM_VM_RUNTIME_H

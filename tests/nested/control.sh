@@ -28,6 +28,19 @@ if expect "^tick $((b + 5))" 15; then ok resumed; else not_ok resumed "no more t
 
 command_of 10 debug --name ctl --dump
 same debug-status "$status" 0
+has debug-dump "sepc|pc" "$output"
+command_of 10 debug --name ctl --sysrq h
+same sysrq-status "$status" 0
+if expect "sysrq: HELP" 10; then ok sysrq; else not_ok sysrq "no help from the guest's kernel"; fi
+command_of 10 regs ctl
+same regs-status "$status" 0
+has regs-vcpus "^vCPU 1:" "$output"
+has regs "^core.pc +0xffffffff" "$output"
+command_of 10 stat --memory --name ctl
+same memory-status "$status" 0
+has memory "total_memory +[0-9]{8}" "$output"
+command_of 10 stat --name ctl --json
+has stat-json '^\{"name":"ctl","pid":[0-9]+,"state":"running"' "$output"
 command_of 10 stop --name ctl
 same stop-status "$status" 0
 wait_exit 15
