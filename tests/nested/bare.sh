@@ -43,6 +43,7 @@ irqstress() {
 	bare "irqstress-$1-$2" irqstress --irqchip "$1" -c"$2" -d disk0 -d disk1 --rng -p "requests=$3"
 }
 
+[ -f /root/bare-irqstress ] || { skip guests "they are not beside this lkvm: give --lkvm one that stands in its build folder"; BARE=''; }
 chips=plic
 [ "$FLAVOUR" != aia ] || chips="plic aia"
 dd if=/dev/zero of=disk0 bs=64K count=1 2>/dev/null

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef IRQSTRESS_H
+#define IRQSTRESS_H
+
+#include "guest.h"
+
+/* The edge cases of the PLIC and of its queued writes, with all loads at rest. Secondary harts are up. */
+void edges(struct vdev *rng);
+
+#endif

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GUEST_LAYOUT_H
+#define GUEST_LAYOUT_H
+
+#define MAX_HARTS 16
+#define STACK_SIZE 8192
+#define FRAME_SIZE 144
+
+#endif

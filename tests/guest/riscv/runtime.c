@@ -1,0 +1,556 @@
+// SPDX-License-Identifier: MIT
+/* Console, results, device tree, traps, harts, time. */
+#include "guest.h"
+
+struct guest_machine machine;
+void (*volatile external_hook)(void);
+volatile uint64_t timer_count[MAX_HARTS], software_count[MAX_HARTS];
+static unsigned int failures;
+static bool have_dbcn;
+static volatile uint32_t print_lock;
+
+void *memcpy(void *to, const void *from, size_t n);
+void *memset(void *to, int c, size_t n);
+int memcmp(const void *a, const void *b, size_t n);
+void guest_main(unsigned long hart, const void *dtb);
+void guest_secondary(unsigned long hart);
+uint64_t trap(uint64_t cause, uint64_t epc, uint64_t tval);
+void secondary_start(void);
+void irq_external(void);
+
+/* The compiler calls these. */
+void *memcpy(void *to, const void *from, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		((volatile char *)to)[i] = ((const char *)from)[i];
+	return to;
+}
+
+void *memset(void *to, int c, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		((volatile char *)to)[i] = (char)c;
+	return to;
+}
+
+int memcmp(const void *a, const void *b, size_t n)
+{
+	const volatile unsigned char *x = a, *y = b;
+
+	for (size_t i = 0; i < n; i++)
+		if (x[i] != y[i])
+			return x[i] < y[i] ? -1 : 1;
+	return 0;
+}
+
+/* --- SBI --- */
+
+struct sbi sbi_call(unsigned long extension, unsigned long function, unsigned long a0, unsigned long a1, unsigned long a2,
+		    unsigned long a3, unsigned long a4, unsigned long a5)
+{
+	register unsigned long r0 __asm__("a0") = a0;
+	register unsigned long r1 __asm__("a1") = a1;
+	register unsigned long r2 __asm__("a2") = a2;
+	register unsigned long r3 __asm__("a3") = a3;
+	register unsigned long r4 __asm__("a4") = a4;
+	register unsigned long r5 __asm__("a5") = a5;
+	register unsigned long r6 __asm__("a6") = function;
+	register unsigned long r7 __asm__("a7") = extension;
+
+	__asm__ volatile("ecall" : "+r"(r0), "+r"(r1) : "r"(r2), "r"(r3), "r"(r4), "r"(r5), "r"(r6), "r"(r7) : "memory");
+	return (struct sbi){ (long)r0, (long)r1 };
+}
+
+/* --- output --- */
+
+struct line {
+	char text[256];
+	unsigned int n;
+};
+
+static void put(struct line *l, char c)
+{
+	if (l->n < sizeof(l->text) - 1)
+		l->text[l->n++] = c;
+}
+
+static void put_number(struct line *l, uint64_t v, unsigned int base)
+{
+	char digits[24];
+	unsigned int n = 0;
+
+	do {
+		digits[n++] = "0123456789abcdef"[v % base];
+		v /= base;
+	} while (v);
+	while (n)
+		put(l, digits[--n]);
+}
+
+static void format(struct line *l, const char *f, va_list args)
+{
+	for (; *f; f++) {
+		bool wide = false;
+		const char *s;
+		int64_t d;
+
+		if (*f != '%') {
+			put(l, *f);
+			continue;
+		}
+		for (f++; *f == 'l'; f++)
+			wide = true;
+		switch (*f) {
+		case 's':
+			for (s = va_arg(args, const char *); *s; s++)
+				put(l, *s);
+			break;
+		case 'd':
+			d = wide ? va_arg(args, long) : va_arg(args, int);
+			if (d < 0)
+				put(l, '-');
+			put_number(l, d < 0 ? -(uint64_t)d : (uint64_t)d, 10);
+			break;
+		case 'u':
+			put_number(l, wide ? va_arg(args, unsigned long) : va_arg(args, unsigned int), 10);
+			break;
+		case 'x':
+			put_number(l, wide ? va_arg(args, unsigned long) : va_arg(args, unsigned int), 16);
+			break;
+		default:
+			put(l, *f);
+		}
+	}
+}
+
+static void emit(struct line *l)
+{
+	uint64_t status = csr_read(sstatus) & SSTATUS_SIE;
+
+	put(l, '\n');
+	interrupts_off();
+	while (__atomic_exchange_n(&print_lock, 1, __ATOMIC_ACQUIRE))
+		;
+	for (unsigned int i = 0; i < l->n;) {
+		struct sbi r = { -1, 0 };
+
+		if (have_dbcn)
+			r = sbi_call(SBI_DBCN, 0, l->n - i, (unsigned long)l->text + i, 0, 0, 0, 0);
+		if (!r.error && r.value > 0)
+			i += (unsigned int)r.value;
+		else
+			write8(0x10000000, (uint8_t)l->text[i++]);
+	}
+	__atomic_store_n(&print_lock, 0, __ATOMIC_RELEASE);
+	csr_set(sstatus, status);
+}
+
+void print(const char *f, ...)
+{
+	struct line l = { .n = 0 };
+	va_list args;
+
+	va_start(args, f);
+	format(&l, f, args);
+	va_end(args);
+	emit(&l);
+}
+
+void pass(const char *what)
+{
+	print("PASS %s", what);
+}
+
+void skip(const char *what, const char *why)
+{
+	print("SKIP %s: %s", what, why);
+}
+
+static void say_failure(const char *what, const char *f, va_list args)
+{
+	struct line l = { .n = 0 };
+
+	for (const char *s = "FAIL "; *s; s++)
+		put(&l, *s);
+	for (; *what; what++)
+		put(&l, *what);
+	put(&l, ':');
+	put(&l, ' ');
+	format(&l, f, args);
+	emit(&l);
+	__atomic_fetch_add(&failures, 1, __ATOMIC_RELAXED);
+}
+
+void fail(const char *what, const char *f, ...)
+{
+	va_list args;
+
+	va_start(args, f);
+	say_failure(what, f, args);
+	va_end(args);
+}
+
+bool check(bool ok, const char *what, const char *f, ...)
+{
+	va_list args;
+
+	if (ok) {
+		pass(what);
+		return true;
+	}
+	va_start(args, f);
+	say_failure(what, f, args);
+	va_end(args);
+	return false;
+}
+
+bool check_equal(const char *what, uint64_t is, uint64_t should)
+{
+	return check(is == should, what, "is 0x%lx, should be 0x%lx", is, should);
+}
+
+/* --- the device tree (Devicetree Specification 0.4, 5) --- */
+
+static uint32_t be32(const void *p)
+{
+	const volatile uint8_t *b = p;
+
+	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+}
+
+static uint64_t be64(const void *p)
+{
+	return (uint64_t)be32(p) << 32 | be32((const char *)p + 4);
+}
+
+static bool same(const char *a, const char *b)
+{
+	while (*a && *a == *b) {
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
+static bool starts(const char *s, const char *with)
+{
+	while (*with)
+		if (*s++ != *with++)
+			return false;
+	return true;
+}
+
+static unsigned int length(const char *s)
+{
+	unsigned int n = 0;
+
+	while (s[n])
+		n++;
+	return n;
+}
+
+/* Registers of a node come before its interrupts here, whatever their order in the tree: a place is filled by both. */
+static void property(const char *node, const char *name, const void *value, uint32_t len)
+{
+	struct place *p = NULL;
+
+	if (same(node, "chosen") && same(name, "bootargs")) {
+		for (unsigned int i = 0; i < len && i < sizeof(machine.args) - 1; i++)
+			machine.args[i] = ((const char *)value)[i];
+	} else if (same(node, "cpus") && same(name, "timebase-frequency")) {
+		machine.timebase = be32(value);
+	} else if (starts(node, "memory@") && same(name, "reg")) {
+		machine.ram = be64(value);
+		machine.ram_size = be64((const char *)value + 8);
+	} else if (starts(node, "interrupt-controller@") && same(name, "reg")) {
+		machine.plic = be64(value);
+	} else if (same(name, "riscv,ndev") || same(name, "riscv,num-sources")) {
+		machine.n_sources = be32(value);
+	} else if (starts(node, "aplic@") && same(name, "reg")) {
+		machine.aplic = be64(value);
+		machine.aia = true;
+	} else if (starts(node, "imsics@") && same(name, "reg")) {
+		machine.imsic = be64(value);
+	} else if (same(name, "riscv,num-ids")) {
+		machine.n_ids = be32(value);
+	}
+	if (starts(node, "virtio_mmio@"))
+		p = &machine.virtio[machine.n_virtio - 1];
+	else if (starts(node, "serial@"))
+		p = &machine.uart[machine.n_uarts - 1];
+	else if (starts(node, "rtc@"))
+		p = &machine.rtc;
+	if (p && same(name, "reg"))
+		p->base = be64(value);
+	else if (p && same(name, "interrupts"))
+		p->irq = be32(value);
+}
+
+static void read_tree(const char *dtb)
+{
+	const char *at = dtb + be32(dtb + 8), *strings = dtb + be32(dtb + 12), *node[8] = { "" };
+	unsigned int depth = 0;
+
+	for (;;) {
+		uint32_t token = be32(at), len;
+
+		at += 4;
+		switch (token) {
+		case 1:
+			depth++;
+			node[depth % 8] = at;
+			machine.harts += starts(at, "cpu@");
+			machine.n_uarts += starts(at, "serial@");
+			machine.n_virtio += starts(at, "virtio_mmio@");
+			at += (length(at) + 4) & ~3u;
+			break;
+		case 2:
+			depth--;
+			break;
+		case 3:
+			len = be32(at);
+			property(node[depth % 8], strings + be32(at + 4), at + 8, len);
+			at += 8 + ((len + 3) & ~3u);
+			break;
+		case 4:
+			break;
+		default:
+			return;
+		}
+	}
+}
+
+bool arg_word(const char *word)
+{
+	for (const char *s = machine.args; *s; s++)
+		if ((s == machine.args || s[-1] == ' ') && starts(s, word) && (!s[length(word)] || s[length(word)] == ' '))
+			return true;
+	return false;
+}
+
+uint64_t arg_number(const char *name, uint64_t otherwise)
+{
+	uint64_t v = 0;
+
+	for (const char *s = machine.args; *s; s++) {
+		if ((s != machine.args && s[-1] != ' ') || !starts(s, name) || s[length(name)] != '=')
+			continue;
+		for (s += length(name) + 1; *s >= '0' && *s <= '9'; s++)
+			v = 10 * v + (uint64_t)(*s - '0');
+		return v;
+	}
+	return otherwise;
+}
+
+/* --- time --- */
+
+void delay_ms(uint64_t n)
+{
+	uint64_t end = now() + ms(n);
+
+	while (now() < end)
+		;
+}
+
+bool wait_ms(uint64_t n, bool (*fn)(void *ctx), void *ctx)
+{
+	uint64_t end = now() + ms(n);
+
+	do {
+		if (fn(ctx))
+			return true;
+	} while (now() < end);
+	return fn(ctx);
+}
+
+static void set_timer(uint64_t at)
+{
+	sbi_call(SBI_TIME, 0, at, 0, 0, 0, 0, 0);
+}
+
+void doze_ms(uint64_t n)
+{
+	set_timer(now() + ms(n));
+	csr_set(sie, SIE_TIMER);
+	__asm__ volatile("wfi" : : : "memory");
+	csr_clear(sie, SIE_TIMER);
+	set_timer(UINT64_MAX);
+}
+
+/* --- traps --- */
+
+static struct {
+	volatile bool armed;
+	volatile long cause;
+} probe[MAX_HARTS];
+
+uint64_t trap(uint64_t cause, uint64_t epc, uint64_t tval)
+{
+	unsigned int hart = this_hart();
+
+	if ((int64_t)cause < 0) {
+		switch (cause & 0xff) {
+		case 1:
+			csr_clear(sip, SIE_SOFTWARE);
+			__atomic_fetch_add(&software_count[hart], 1, __ATOMIC_RELAXED);
+			break;
+		case 5:
+			set_timer(UINT64_MAX);
+			__atomic_fetch_add(&timer_count[hart], 1, __ATOMIC_RELAXED);
+			break;
+		case 9:
+			if (external_hook)
+				external_hook();
+			else
+				irq_external();
+			break;
+		}
+		return epc;
+	}
+	if (probe[hart].armed) {
+		if (probe[hart].cause < 0)
+			probe[hart].cause = (long)cause;
+		return epc + ((*(volatile uint16_t *)epc & 3) == 3 ? 4 : 2);
+	}
+	fail("trap", "hart %u: cause %ld at 0x%lx, 0x%lx", hart, (long)cause, epc, tval);
+	sbi_call(SBI_SRST, 0, 0, 1, 0, 0, 0, 0);
+	for (;;)
+		;
+}
+
+long trap_of(void (*fn)(void *ctx), void *ctx)
+{
+	unsigned int hart = this_hart();
+
+	probe[hart].cause = -1;
+	probe[hart].armed = true;
+	__asm__ volatile("" : : : "memory");
+	fn(ctx);
+	__asm__ volatile("" : : : "memory");
+	probe[hart].armed = false;
+	return probe[hart].cause;
+}
+
+struct access {
+	uint64_t address, value;
+	unsigned int size;
+};
+
+static void load(void *ctx)
+{
+	struct access *a = ctx;
+
+	switch (a->size) {
+	case 1: a->value = *(volatile uint8_t *)a->address; break;
+	case 2: a->value = *(volatile uint16_t *)a->address; break;
+	case 4: a->value = *(volatile uint32_t *)a->address; break;
+	default: a->value = *(volatile uint64_t *)a->address; break;
+	}
+}
+
+static void store(void *ctx)
+{
+	struct access *a = ctx;
+
+	switch (a->size) {
+	case 1: *(volatile uint8_t *)a->address = (uint8_t)a->value; break;
+	case 2: *(volatile uint16_t *)a->address = (uint16_t)a->value; break;
+	case 4: *(volatile uint32_t *)a->address = (uint32_t)a->value; break;
+	default: *(volatile uint64_t *)a->address = a->value; break;
+	}
+}
+
+long try_load(uint64_t address, unsigned int size, uint64_t *value)
+{
+	struct access a = { .address = address, .size = size };
+	long cause = trap_of(load, &a);
+
+	*value = a.value;
+	return cause;
+}
+
+long try_store(uint64_t address, unsigned int size, uint64_t value)
+{
+	struct access a = { .address = address, .value = value, .size = size };
+
+	return trap_of(store, &a);
+}
+
+/* --- harts --- */
+
+static struct {
+	void (*volatile fn)(void *ctx);
+	void *volatile ctx;
+	volatile uint32_t up;
+} mailbox[MAX_HARTS];
+
+static void hart_init(void)
+{
+	csr_write(sie, 0);
+	irq_hart_init();
+	csr_write(sie, SIE_EXTERNAL | SIE_SOFTWARE);
+}
+
+void guest_secondary(unsigned long hart)
+{
+	hart_init();
+	mailbox[hart].up = 1;
+	for (;;) {
+		void (*fn)(void *) = __atomic_load_n(&mailbox[hart].fn, __ATOMIC_ACQUIRE);
+
+		if (fn) {
+			fn(mailbox[hart].ctx);
+			__atomic_store_n(&mailbox[hart].fn, (void (*)(void *))0, __ATOMIC_RELEASE);
+			continue;
+		}
+		/* Looked at with interrupts off, so that one that comes now ends the sleep. */
+		interrupts_off();
+		if (!__atomic_load_n(&mailbox[hart].fn, __ATOMIC_ACQUIRE))
+			__asm__ volatile("wfi" : : : "memory");
+		interrupts_on();
+	}
+}
+
+static bool is_up(void *ctx)
+{
+	return mailbox[(uintptr_t)ctx].up;
+}
+
+void harts_start(void)
+{
+	for (unsigned int h = 0; h < machine.harts; h++) {
+		if (h == this_hart())
+			continue;
+		sbi_call(SBI_HSM, 0, h, (unsigned long)secondary_start, 0, 0, 0, 0);
+		if (!wait_ms(10000, is_up, (void *)(uintptr_t)h))
+			fail("harts", "hart %u does not start", h);
+	}
+}
+
+static bool has_run(void *ctx)
+{
+	return !__atomic_load_n(&mailbox[(uintptr_t)ctx].fn, __ATOMIC_ACQUIRE);
+}
+
+bool run_on(unsigned int hart, void (*fn)(void *ctx), void *ctx)
+{
+	mailbox[hart].ctx = ctx;
+	__atomic_store_n(&mailbox[hart].fn, fn, __ATOMIC_RELEASE);
+	sbi_call(SBI_IPI, 0, 1, hart, 0, 0, 0, 0);
+	return wait_ms(10000, has_run, (void *)(uintptr_t)hart);
+}
+
+void guest_main(unsigned long hart, const void *dtb)
+{
+	read_tree(dtb);
+	have_dbcn = sbi_call(SBI_BASE, 3, SBI_DBCN, 0, 0, 0, 0, 0).value != 0;
+	if (machine.harts > MAX_HARTS)
+		machine.harts = MAX_HARTS;
+	hart_init();
+	guest();
+	interrupts_off();
+	print("DONE %u failures", failures);
+	sbi_call(SBI_SRST, 0, 0, failures ? 1 : 0, 0, 0, 0, 0);
+	for (;;)
+		;
+}
