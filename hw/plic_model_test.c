@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The PLIC against a model that is as plain as the specification, with plain exits and with queued completions. */
-#include "hw/plic_rig.h"
+#include "hw/plic_rig_test.h"
 
 #define MODEL_SOURCES 1023
 #define MODEL_HARTS 3

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The PLIC under threads: no interrupt is lost and none doubled, with plain exits and with queued completions. */
-#include "hw/plic_rig.h"
+#include "hw/plic_rig_test.h"
 
 #include <pthread.h>
 #include <sched.h>

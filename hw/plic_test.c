@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The PLIC by hand: the edges of its specification, of its queue, and of its saved state. */
-#include "hw/plic_rig.h"
+#include "hw/plic_rig_test.h"
 
 static void test_basics(void)
 {
