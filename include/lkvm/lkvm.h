@@ -190,7 +190,8 @@ LKVM_API int lkvm_fresh_registers(const struct lkvm_config *config, lkvm_registe
 
 /*
  * Makes a guest's own root folder at path: the folders a root file system needs, an init that starts a shell, and links to the host's programs, which such a guest
- * sees read-only. An existing folder is completed and nothing in it is replaced. init: path of the program to use as the guest's init (the lkvm program itself serves).
+ * sees read-only. An existing folder is completed; nothing in it is replaced but init itself, when it is another program
+ * now. Symlinks that a guest left there are not followed. init: path of the program to use as the guest's init (the lkvm program itself serves).
  */
 LKVM_API int lkvm_setup_root(const char *path, const char *init, struct lkvm_error *e);
 
