@@ -505,8 +505,16 @@ void guest_secondary(unsigned long hart)
 		}
 		/* Looked at with interrupts off, so that one that comes now ends the sleep. */
 		interrupts_off();
-		if (!__atomic_load_n(&mailbox[hart].fn, __ATOMIC_ACQUIRE))
-			__asm__ volatile("wfi" : : : "memory");
+		if (!__atomic_load_n(&mailbox[hart].fn, __ATOMIC_ACQUIRE)) {
+			/*
+			 * KVM before 6.17 may wait for a sleeping hart's messages on the wrong CPU, and it sleeps for ever; a timer gets it
+			 * out, and then it has them all.
+			 */
+			if (machine.aia)
+				doze_ms(10);
+			else
+				__asm__ volatile("wfi" : : : "memory");
+		}
 		interrupts_on();
 	}
 }
