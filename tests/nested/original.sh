@@ -23,7 +23,7 @@ if [ -n "$SMALL" ]; then
 	usleep 500000
 	hasnt init-found "No working init found|Kernel panic"
 else
-	if expect "root=/dev/root.*rootfstype=9p" 50; then ok root; else not_ok root "no 9p root on the command line"; fi
+	if expect "command line:.*rootfstype=9p" 50; then ok root; else not_ok root "no 9p root on the command line"; fi
 fi
 kill "$pid"
 unfeed

@@ -3,7 +3,7 @@
 # limit: 90
 # On a terminal: raw while the guest runs, as before afterwards; Ctrl-A x leaves.
 
-# `script` gives a terminal; what is piped into it is typed.
+# onpty gives a terminal; what is piped into it is typed.
 cat >on-tty <<-EOF
 stty -a >before
 $LKVM run -k $QUICK -i $INITRD -c1 -m 128 -p "loglevel=4"
@@ -13,7 +13,7 @@ EOF
 mkfifo keys
 exec 7<>keys
 console=$LOGS/$TEST.console
-script -q -c "sh $PWD/on-tty" /dev/null <keys >"$console" 2>&1 &
+onpty sh "$PWD/on-tty" <keys >"$console" 2>&1 &
 pid=$!
 if expect "lkvm guest is up" 50; then ok up; else not_ok up "the guest did not come up"; fi
 send 'echo sum $((40 + 2))'
