@@ -33,7 +33,7 @@ static int make_cmdline(struct lkvm_vm *vm, const struct vm_root *root, struct e
 	else
 		r = asprintf(&vm->cmdline, "console=%s%s%s%s%s%s",
 			     c->console == CONSOLE_VIRTIO ? "hvc0" : "ttyS0",
-			     root->is_share ? " rw rootflags=trans=virtio,version=9p2000.L,cache=loose rootfstype=9p" : "",
+			     root->is_share ? " root=/dev/root rw rootflags=trans=virtio,version=9p2000.L,cache=loose rootfstype=9p" : "",
 			     root->has_init ? " init=/virt/init" : "",
 			     root->has_init && !c->no_dhcp && root->has_network ? " ip=dhcp" : "",
 			     root->is_share || strstr(params, "root=") ? "" : " root=/dev/vda rw",
