@@ -370,11 +370,16 @@ static void set_timer(uint64_t at)
 
 void doze_ms(uint64_t n)
 {
+	uint64_t status = csr_read(sstatus) & SSTATUS_SIE;
+
+	/* Not taken before the sleep, or nothing would end it. */
+	interrupts_off();
 	set_timer(now() + ms(n));
 	csr_set(sie, SIE_TIMER);
 	__asm__ volatile("wfi" : : : "memory");
 	csr_clear(sie, SIE_TIMER);
 	set_timer(UINT64_MAX);
+	csr_set(sstatus, status);
 }
 
 /* --- traps --- */
