@@ -156,6 +156,11 @@ static int add_uarts(struct lkvm_vm *vm, struct err *e)
 		keep(vm, uart8250_free, vm->uart[i]);
 		add_node(m, uart8250_node, vm->uart[i]);
 	}
+	/* What a kernel takes when no console= is given, and what a bare earlycon means. */
+	if (vm->config->console == CONSOLE_SERIAL) {
+		snprintf(vm->stdout_path, sizeof(vm->stdout_path), "/soc/serial@%llx", (unsigned long long)map->uart_base);
+		m->stdout_path = vm->stdout_path;
+	}
 	if (!map->uart_alias)
 		return 0;
 	return uart8250_add_alias(vm->uart[0], m->bus, map->uart_alias, e);

@@ -60,6 +60,7 @@ struct lkvm_vm {
 	struct virtio_device *balloon; /* one of virtio[], or NULL */
 	struct uart8250 *uart[CONFIG_CONSOLES];
 	char *cmdline;
+	char stdout_path[40];
 	struct control *control; /* the runtime socket, NULL without a name */
 
 	struct vm_vcpu *vcpu;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* A virtual machine from its creation to its end, on the scripted hypervisor. */
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/syscall.h>
 
@@ -355,6 +356,32 @@ static void test_failing_calls(void)
 	CHECK(refused > 10 && ended >= 2);
 }
 
+/* The console that a kernel finds by itself: the first serial port, unless the console is a virtio one. */
+static void test_stdout_path(void)
+{
+	for (unsigned int virtio = 0; virtio < 2; virtio++) {
+		char path[64], blob[65536];
+		struct test_vm t;
+		ssize_t n;
+		int fd;
+
+		snprintf(path, sizeof(path), "/tmp/lkvm-vm-test-%d.dtb", (int)getpid());
+		tv_init(&t);
+		tv_set(&t, "console", virtio ? "virtio" : "serial");
+		tv_set(&t, "dump-dtb", path);
+		CHECK_EQ(tv_create(&t), 0);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		n = read(fd, blob, sizeof(blob));
+		CHECK(n > 0);
+		close(fd);
+		unlink(path);
+		CHECK_EQ(!!memmem(blob, (size_t)n, "stdout-path", 12), !virtio);
+		CHECK_EQ(!!memmem(blob, (size_t)n, "/soc/serial@10000000", 21), !virtio);
+		CHECK(memmem(blob, (size_t)n, "serial@10000000", 16));
+		tv_done(&t);
+	}
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -365,6 +392,7 @@ int main(void)
 	test_suspend();
 	test_ends_at_once();
 	test_destroy();
+	test_stdout_path();
 	test_bad_config();
 	test_failing_calls();
 	return test_result();
