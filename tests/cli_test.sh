@@ -67,6 +67,23 @@ has out '\\-\\-nodefaults'
 run 0 completion bash
 has out '--nodefaults'
 bash -n out || bad 'the completion script is no bash'
+# complete WORD... : what the last word can become.
+complete_words() {
+	checks=$((checks + 1))
+	said="completion of $*"
+	bash -c '. ./script; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _lkvm; printf "%s\n" "${COMPREPLY[@]}"' - "$@" >out
+}
+cp out script
+complete_words lkvm re
+has out '^resume$'
+hasnt out '^(run|script)$'
+complete_words lkvm run --console ''
+has out '^virtio$'
+hasnt out '^script$'
+complete_words lkvm run -k scr
+has out '^script$'
+complete_words lkvm run scr
+has out '^script$'
 run 2 completion fish
 sentence bash
 

@@ -231,7 +231,7 @@ int completion_main(const struct cli_command *command, int argc, char **argv)
 	completion_choices();
 	printf("\t--name|-n) words=$(lkvm list --run 2>/dev/null | sed '1,2d' | while read -r _ n _; do echo \"$n\"; done) ;;\n"
 	       "\t--kernel|-k|--initrd|-i|--disk|-d|--config|--dump-dtb|--dev) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n\tesac\n"
-	       "\t[ -n \"$words\" ] || case ${COMP_WORDS[1]} in\n");
+	       "\tif [ -n \"$words\" ]; then\n\t\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n\t\treturn\n\tfi\n\tcase ${COMP_WORDS[1]} in\n");
 	for (unsigned int i = 0; i < cli_n_commands; i++)
 		completion_options(&cli_commands[i]);
 	printf("\tesac\n\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
