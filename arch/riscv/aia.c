@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 
 #include "arch/riscv/aia.h"
 
@@ -74,7 +75,12 @@ static int configure(struct aia *a, struct err *e)
 	const struct aia_config *c = &a->config;
 	int r;
 
-	/* The mode stays what KVM chose: guest interrupt files where the hardware has them, emulation elsewhere. */
+	/* Else the mode stays what KVM chose: guest interrupt files where the hardware has them, emulation elsewhere. */
+	if (c->emulate) {
+		r = set_config(a, KVM_DEV_RISCV_AIA_CONFIG_MODE, KVM_DEV_RISCV_AIA_MODE_EMUL, "as its mode", e);
+		if (r < 0)
+			return r;
+	}
 	r = attr(a, KVM_DEV_RISCV_AIA_GRP_CONFIG, KVM_DEV_RISCV_AIA_CONFIG_IDS, &a->n_ids, false);
 	if (r < 0 || a->n_ids < KVM_DEV_RISCV_AIA_IDS_MIN)
 		return err_set(e, r < 0 ? r : -EINVAL, "KVM's AIA does not say how many interrupts it has: try --irqchip plic");
@@ -92,6 +98,14 @@ static int configure(struct aia *a, struct err *e)
 	if (r < 0)
 		return err_set(e, r, "KVM cannot set up its AIA (%s): try --irqchip plic", err_name(r));
 	return 0;
+}
+
+bool aia_loses_wakeups(const char *release)
+{
+	char *end;
+	unsigned long major = strtoul(release, &end, 10), minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+
+	return major < 6 || (major == 6 && minor < 17);
 }
 
 int aia_create(struct hv *hv, const struct aia_config *config, struct aia **ret, struct err *e)

@@ -23,7 +23,14 @@ struct aia_config {
 	uint64_t aplic_base, imsic_base; /* IMSIC of hart h: + h * 4096; aligned to that size rounded up to a power of two */
 	uint32_t phandle;		 /* the APLIC's; the IMSICs' is the next */
 	uint32_t intc_phandle;		 /* hart h's interrupt controller is intc_phandle + h */
+	bool emulate;			 /* no guest interrupt files, even where the hardware has them */
 };
+
+/*
+ * Whether a kernel of this release (uname -r) can leave a hart asleep that has an interrupt in its guest interrupt file: before Linux 6.17 KVM may wait for
+ * the wake-up on a host CPU that the hart has left.
+ */
+bool aia_loses_wakeups(const char *release);
 
 /* After all vCPUs. Errors: KVM's, each with the sentence that says which step it refused. */
 int aia_create(struct hv *hv, const struct aia_config *config, struct aia **ret, struct err *e);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <libfdt.h>
 
+#include "arch/riscv/aia.h"
 #include "arch/riscv/test_machine.h"
 #include "tests/test.h"
 
@@ -210,6 +211,18 @@ static void test_aia(void)
 	CHECK(arch_riscv64.alloc_irq(&t.m, IRQ_EDGE, &edge, &e) < 0 && strstr(e.text, "interrupts"));
 	tm_destroy(&t);
 	close(fd);
+}
+
+/* KVM's lost wake-ups, cured in Linux 6.17. */
+static void test_wakeups(void)
+{
+	static const char *const loses[] = { "6.5.0", "6.12.107+deb13-riscv64", "6.16.12-rc1", "5.10", "6" };
+	static const char *const keeps[] = { "6.17.0", "6.17-rc3", "6.100.1", "7.0", "7.3.4-trixie", "10.1" };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(loses); i++)
+		CHECK(aia_loses_wakeups(loses[i]));
+	for (unsigned int i = 0; i < ARRAY_SIZE(keeps); i++)
+		CHECK(!aia_loses_wakeups(keeps[i]));
 }
 
 static void test_irqchip_choice(void)
@@ -449,6 +462,7 @@ int main(void)
 	tm_image(image, sizeof(image), MIB(16));
 	test_plic();
 	test_aia();
+	test_wakeups();
 	test_irqchip_choice();
 	test_limits();
 	test_restart();

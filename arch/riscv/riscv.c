@@ -2,6 +2,7 @@
 /* The RISC-V machine: where things are, and in what order a VM is put together. */
 #include <errno.h>
 #include <inttypes.h>
+#include <sys/utsname.h>
 
 #include "arch/riscv/aia.h"
 #include "arch/riscv/fdt.h"
@@ -117,7 +118,7 @@ static int create_vcpu(struct machine *m, unsigned int i, struct err *e)
 
 static int create_aia(struct machine *m, struct err *e)
 {
-	const struct aia_config config = {
+	struct aia_config config = {
 		.n_vcpus = m->n_vcpus,
 		.n_sources = RISCV_N_IRQS,
 		.aplic_base = RISCV_APLIC_BASE,
@@ -125,7 +126,9 @@ static int create_aia(struct machine *m, struct err *e)
 		.phandle = RISCV_PHANDLE_IRQCHIP,
 		.intc_phandle = RISCV_PHANDLE_INTC,
 	};
+	struct utsname host;
 
+	config.emulate = !uname(&host) && aia_loses_wakeups(host.release);
 	return aia_create(m->hv, &config, &riscv_state(m)->aia, e);
 }
 
