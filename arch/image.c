@@ -116,9 +116,15 @@ static void stream_close(struct stream *s)
 
 static int stream_open(struct stream *s, const struct image_file *f, uint64_t start, uint64_t size, bool gzip, struct err *e)
 {
+	/* All but `head`, which n_head covers. */
 	s->f = f;
 	s->pos = s->start = start;
 	s->end = start + size;
+	s->offset = 0;
+	s->gzip = s->ended = false;
+	s->z = (z_stream){ 0 };
+	s->in = NULL;
+	s->n_head = 0;
 	if (!gzip)
 		return 0;
 	s->in = malloc(CHUNK);
@@ -508,7 +514,7 @@ int image_load(const struct image_file *f, const struct image_target *t, struct 
 	uint8_t head[IMAGE_HEAD] = { 0 };
 	uint64_t start = 0, size = f->size;
 	struct image image = { 0 };
-	struct stream *s;
+	struct stream s;
 	bool gzip;
 	ssize_t n;
 	int r;
@@ -529,14 +535,10 @@ int image_load(const struct image_file *f, const struct image_target *t, struct 
 		if (n >= foreign[i].len && !memcmp(head, foreign[i].magic, foreign[i].len))
 			return err_set(e, -EINVAL, "kernel %s is packed with %s, only gzip is understood: unpack it first", f->path,
 				       foreign[i].name);
-	s = calloc(1, sizeof(*s));
-	if (!s)
-		return err_set(e, -ENOMEM, "kernel %s: not enough memory to read it", f->path);
-	r = stream_open(s, f, start, size, gzip, e);
+	r = stream_open(&s, f, start, size, gzip, e);
 	if (r >= 0)
-		r = load_content(s, t, &image, e);
-	stream_close(s);
-	free(s);
+		r = load_content(&s, t, &image, e);
+	stream_close(&s);
 	if (r < 0)
 		return r;
 	*ret = image;

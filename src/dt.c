@@ -62,17 +62,22 @@ static bool grow(struct dt *dt, int code)
 
 void dt_begin(struct dt *dt, const char *fmt, ...)
 {
-	char name[128];
-	va_list ap;
-	int n;
+	const char *name = fmt;
+	char text[128];
 
-	va_start(ap, fmt);
-	n = vsnprintf(name, sizeof(name), fmt, ap);
-	va_end(ap);
-	if (n < 0 || (size_t)n >= sizeof(name)) {
-		if (!dt->error)
-			dt->error = -FDT_ERR_BADVALUE;
-		return;
+	if (strchr(fmt, '%')) {
+		va_list ap;
+		int n;
+
+		va_start(ap, fmt);
+		n = vsnprintf(text, sizeof(text), fmt, ap);
+		va_end(ap);
+		if (n < 0 || (size_t)n >= sizeof(text)) {
+			if (!dt->error)
+				dt->error = -FDT_ERR_BADVALUE;
+			return;
+		}
+		name = text;
 	}
 	WITH_ROOM(dt, fdt_begin_node(dt->blob, name));
 	dt->depth++;
@@ -179,7 +184,6 @@ void dt_prop_irq(struct dt *dt, const struct irq_line *line)
 
 int dt_finish(struct dt *dt, void **ret_blob, size_t *ret_size)
 {
-	void *blob;
 	int code;
 
 	if (dt->depth && !dt->error)
@@ -191,8 +195,7 @@ int dt_finish(struct dt *dt, void **ret_blob, size_t *ret_size)
 		return code;
 	}
 	*ret_size = fdt_totalsize(dt->blob);
-	blob = realloc(dt->blob, *ret_size);
-	*ret_blob = blob ? blob : dt->blob;
+	*ret_blob = dt->blob;
 	dt->blob = NULL;
 	return 0;
 }

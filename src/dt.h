@@ -40,7 +40,7 @@ void dt_prop_reg(struct dt *dt, uint64_t base, uint64_t size);
 /* "interrupts" in the machine's spelling (with interrupt-parent inherited from an ancestor). */
 void dt_prop_irq(struct dt *dt, const struct irq_line *line);
 
-/* Ends the tree; the blob (malloc'ed, totalsize bytes) is the caller's. -ENOMEM, or -EINVAL for our own misuse. On failure everything is freed. */
+/* Ends the tree; the blob (malloc'ed, at least totalsize bytes) is the caller's. -ENOMEM, or -EINVAL for our own misuse. On failure everything is freed. */
 int dt_finish(struct dt *dt, void **ret_blob, size_t *ret_size);
 void dt_abort(struct dt *dt);
 

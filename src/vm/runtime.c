@@ -145,19 +145,26 @@ int runtime_listen(const struct runtime *r, const char *name, struct err *e)
 		return err_set(e, fd, "no socket for guest \"%s\": %s", name, err_name(fd));
 	while (flock(r->fd, LOCK_EX) < 0 && errno == EINTR)
 		;
-	/* Names are kept here, not by bind: what a dead guest left is removed, what lives is left alone. */
-	other = try_connect(&a);
-	if (other >= 0 || other == -EAGAIN) {
-		if (other >= 0)
-			close(other);
-		code = err_set(e, -EEXIST, "a guest named \"%s\" is running already: choose another --name, or stop it with lkvm stop --name %s",
-			       name, name);
-	} else {
+	code = bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ? -errno : 0;
+	if (code == -EADDRINUSE) {
+		/* What a dead guest left is removed, what lives is left alone. */
+		other = try_connect(&a);
+		if (other >= 0 || other == -EAGAIN) {
+			close_fd(&other);
+			code = err_set(e, -EEXIST,
+				       "a guest named \"%s\" is running already: choose another --name, or stop it with lkvm stop --name %s",
+				       name, name);
+			goto out;
+		}
 		if (other == -ECONNREFUSED)
 			unlink(a.sun_path);
-		if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 16) < 0)
-			code = err_set(e, -errno, "the socket of guest \"%s\" cannot be made: %s: %s", name, a.sun_path, err_name(-errno));
+		code = bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ? -errno : 0;
 	}
+	if (!code && listen(fd, 16) < 0)
+		code = -errno;
+	if (code < 0)
+		err_set(e, code, "the socket of guest \"%s\" cannot be made: %s: %s", name, a.sun_path, err_name(code));
+out:
 	flock(r->fd, LOCK_UN);
 	if (code < 0) {
 		close(fd);
