@@ -123,7 +123,8 @@ int main(int argc, char **argv)
 	const struct cli_command *command;
 
 	base = base ? base + 1 : argc > 0 ? argv[0] : "lkvm";
-	if (getpid() == 1 || !strcmp(base, "init"))
+	/* By name, too: lkvm itself may be the first process of a container. */
+	if (getpid() == 1 && !strcmp(base, "init"))
 		return guest_init_main(argc, argv);
 	fill_standard_streams();
 	if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {

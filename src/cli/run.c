@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -249,6 +250,17 @@ static int attend(struct run *r, struct lkvm_vm *vm, const sigset_t *signals)
 	return ended_by;
 }
 
+/* Shared folders hold as many files open as this process may. */
+static void raise_file_limit(void)
+{
+	struct rlimit l;
+
+	if (!getrlimit(RLIMIT_NOFILE, &l) && l.rlim_cur < l.rlim_max) {
+		l.rlim_cur = l.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &l);
+	}
+}
+
 static int start(struct run *r)
 {
 	const struct lkvm_callbacks callbacks = { on_event, r };
@@ -265,6 +277,7 @@ static int start(struct run *r)
 	lkvm_config_set_escape(r->config, terminal);
 	if (r->verbose)
 		say_start(r);
+	raise_file_limit();
 	if (lkvm_create(r->config, &callbacks, &vm, &e) < 0)
 		return cli_fatal("%s", e.message);
 	if (terminal)
