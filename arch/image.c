@@ -9,6 +9,7 @@
 #include <zlib.h>
 
 #include "arch/image.h"
+#include "arch/image_kind.h"
 #include "base/endian.h"
 #include "base/sys.h"
 
@@ -444,11 +445,19 @@ static int load_content(struct stream *s, const struct image_target *t, struct i
 		return r;
 	if (s->n_head >= 4 && !memcmp(s->head, ELFMAG, SELFMAG))
 		return load_elf(s, t, ret, e);
+	r = image_refuse_file(s->f->path, s->head, s->n_head, e);
+	if (r < 0)
+		return r;
 	memcpy(head, s->head, MIN(s->n_head, IMAGE_HEAD));
 	r = s->n_head >= IMAGE_HEAD ? t->header(head, &h, e) : 0;
 	if (r < 0) {
 		err_prefix(e, "kernel %s", s->f->path);
 		return r;
+	}
+	if (!r) {
+		r = image_refuse_flat(s->f->path, t->name, s->head, s->n_head, e);
+		if (r < 0)
+			return r;
 	}
 	if (r) {
 		if (h.text_offset > t->ram_size || h.image_size > t->ram_size - h.text_offset)
@@ -474,19 +483,6 @@ static int load_content(struct stream *s, const struct image_target *t, struct i
 		return too_small(s->f, t, ret->end, e);
 	return 0;
 }
-
-/* Compressions that a kernel may come in and that are not unpacked here. */
-static const struct {
-	const char *name;
-	uint8_t len, magic[6];
-} foreign[] = {
-	{ "xz", 6, { 0xfd, '7', 'z', 'X', 'Z', 0 } },
-	{ "zstd", 4, { 0x28, 0xb5, 0x2f, 0xfd } },
-	{ "bzip2", 3, { 'B', 'Z', 'h' } },
-	{ "lz4", 4, { 0x04, 0x22, 0x4d, 0x18 } },
-	{ "lz4", 4, { 0x02, 0x21, 0x4c, 0x18 } },
-	{ "lzo", 5, { 0x89, 'L', 'Z', 'O', 0 } },
-};
 
 /* EFI zboot: "MZ", "zimg" at 4, payload offset at 8 and size at 12, compression by name at 24. */
 static int zboot_payload(const struct image_file *f, const uint8_t *head, uint64_t *ret_start, uint64_t *ret_size, struct err *e)
@@ -531,10 +527,6 @@ int image_load(const struct image_file *f, const struct image_target *t, struct 
 			return err_set(e, n < 0 ? (int)n : -EINVAL, "kernel %s is a truncated EFI zboot file: copy it again", f->path);
 	}
 	gzip = n >= 2 && head[0] == 0x1f && head[1] == 0x8b;
-	for (unsigned int i = 0; i < ARRAY_SIZE(foreign); i++)
-		if (n >= foreign[i].len && !memcmp(head, foreign[i].magic, foreign[i].len))
-			return err_set(e, -EINVAL, "kernel %s is packed with %s, only gzip is understood: unpack it first", f->path,
-				       foreign[i].name);
 	r = stream_open(&s, f, start, size, gzip, e);
 	if (r >= 0)
 		r = load_content(&s, t, &image, e);

@@ -390,6 +390,89 @@ static void test_open(void)
 	CHECK(strstr(e.text, "/dev/zero") && strstr(e.text, "-m"));
 }
 
+/* What is no kernel, each with a word of its sentence; and what is nearly one of these and may well be a kernel. */
+static void test_foreign(void)
+{
+	static const struct {
+		const char *word;
+		unsigned int offset, len;
+		const char *magic;
+	} files[] = {
+		{ "script", 0, 9, "#!/bin/sh" },
+		{ "cpio", 0, 6, "070701" },
+		{ "cpio", 0, 6, "070707" },
+		{ "xz", 0, 6, "\xfd" "7zXZ" },
+		{ "zstd", 0, 4, "\x28\xb5\x2f\xfd" },
+		{ "bzip2", 0, 4, "BZh9" },
+		{ "lz4", 0, 4, "\x02\x21\x4c\x18" },
+		{ "lz4", 0, 4, "\x04\x22\x4d\x18" },
+		{ "squashfs", 0, 4, "hsqs" },
+		{ "ZIP", 0, 4, "PK\x03\x04" },
+		{ "PNG", 0, 8, "\x89PNG\r\n\x1a\n" },
+		{ "PDF", 0, 5, "%PDF-" },
+		{ "JPEG", 0, 3, "\xff\xd8\xff" },
+		{ "qcow2", 0, 4, "QFI\xfb" },
+		{ "device tree", 0, 4, "\xd0\x0d\xfe\xed" },
+		{ "U-Boot", 0, 4, "\x27\x05\x19\x56" },
+		{ "tar", 257, 5, "ustar" },
+		{ "x86", 514, 4, "HdrS" },
+		{ "arm64", 56, 4, "ARM\x64" },
+		{ "riscv", 56, 4, "RSC\x05" },
+		{ "test64", 56, 4, "RSC\x05" },
+	};
+	static const char script[] = "make me a kernel\n\tof \xc3\xa4 and \xe2\x82\xac\n";
+	struct image im;
+	struct err e;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(files); i++) {
+		fill(body, sizeof(body));
+		CHECK_EQ(load(body, sizeof(body), &im, &e), 0);
+		memcpy(body + files[i].offset, files[i].magic, files[i].len);
+		CHECK_EQ(load(body, sizeof(body), &im, &e), -EINVAL);
+		CHECK(strstr(e.text, files[i].word) && strstr(e.text, ": "));
+		/* packed, it is no better */
+		CHECK_EQ(load(packed, gz_stored(body, sizeof(body), packed), &im, &e), -EINVAL);
+		CHECK(strstr(e.text, files[i].word));
+		/* short of its last byte it is anything */
+		body[files[i].offset + files[i].len - 1] ^= 0xff;
+		if (strcmp(files[i].word, "script") && strcmp(files[i].word, "bzip2"))
+			CHECK_EQ(load(body, sizeof(body), &im, &e), 0);
+	}
+	CHECK_EQ(load(script, sizeof(script) - 1, &im, &e), -EINVAL);
+	CHECK(strstr(e.text, "text"));
+	CHECK_EQ(load(script, strlen("make me a kernel\n\tof \xc3"), &im, &e), -EINVAL);
+	CHECK_EQ(load(script, sizeof(script), &im, &e), 0); /* NUL is no text */
+
+	fill(body, sizeof(body));
+	put_le16(body + 1080, 0xef53);
+	CHECK_EQ(load(body, sizeof(body), &im, &e), 0);
+	put_le16(body + 1082, 1);
+	put_le32(body + 1100, 1);
+	CHECK_EQ(load(body, sizeof(body), &im, &e), -EINVAL);
+	CHECK(strstr(e.text, "ext4"));
+	fill(body, sizeof(body));
+	put_le16(body + 510, 0xaa55);
+	body[446] = 1;
+	CHECK_EQ(load(body, sizeof(body), &im, &e), 0);
+	memset(body + 446, 0, 64);
+	CHECK_EQ(load(body, sizeof(body), &im, &e), -EINVAL);
+	CHECK(strstr(e.text, "partition"));
+	/* an EFI program, and one whose header lies about where it is */
+	fill(body, sizeof(body));
+	memcpy(body, "MZ", 2);
+	put_le32(body + 60, 128);
+	memcpy(body + 128, "PE\0\0\x64\x86", 6);
+	CHECK_EQ(load(body, sizeof(body), &im, &e), -EINVAL);
+	CHECK(strstr(e.text, "EFI") && strstr(e.text, "0x8664"));
+	put_le32(body + 60, UINT32_MAX);
+	CHECK_EQ(load(body, sizeof(body), &im, &e), 0);
+	/* an Image's own header counts first */
+	make_image(0x400000, MIB(8));
+	put_le16(body + 510, 0xaa55);
+	memset(body + 446, 0, 64);
+	CHECK_EQ(load(body, sizeof(body), &im, &e), 0);
+}
+
 int main(void)
 {
 	struct memory_backing backing = { 0 };
@@ -403,6 +486,7 @@ int main(void)
 	test_gzip();
 	test_zboot();
 	test_elf();
+	test_foreign();
 	test_open();
 	memory_destroy(memory);
 	return test_result();
