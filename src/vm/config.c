@@ -10,6 +10,7 @@ static const char *const consoles[] = { "serial", "virtio", NULL };
 static const char *const transports[] = { "mmio", NULL };
 static const char *const levels[] = { "error", "warning", "info", "debug", NULL };
 
+#define REFUSED_LETTER(option, l, why) { .name = option, .letter = l, .group = "Not served", .refused = why }
 #define REFUSED(option, why) { .name = option, .group = "Not served", .refused = why }
 
 /* Defaults are in config_create_for(); kvmtool's names and meanings. */
@@ -42,8 +43,8 @@ static const struct option common_options[] = {
 	REFUSED("gtk", "--gtk: there is no graphical display; use the console"),
 	REFUSED("vnc", "--vnc: there is no graphical display; use the console"),
 	REFUSED("sandbox", "--sandbox: no sandbox script is run; use --params or a 9P root"),
-	REFUSED("firmware", "--firmware: no firmware image is loaded on this architecture; use --kernel"),
-	REFUSED("flash", "--flash: there is no flash device on this architecture"),
+	REFUSED_LETTER("firmware", 'f', "--firmware: no firmware image is loaded on this architecture; use --kernel"),
+	REFUSED_LETTER("flash", 'F', "--flash: there is no flash device on this architecture"),
 	REFUSED("force-pci", "--force-pci: there is no PCI transport yet; devices are on virtio-mmio"),
 	REFUSED("debug-single-step", "--debug-single-step: single-stepping is not served; use --debug"),
 	REFUSED("debug-ioport", "--debug-ioport: this machine has no I/O ports; use --debug-mmio"),

@@ -54,7 +54,8 @@ struct config_share {
 int config_parse_disk(const char *text, struct config_disk *ret, struct err *e);
 int config_parse_network(const char *text, struct config_network *ret, struct err *e);
 int config_parse_share(const char *text, struct config_share *ret, struct err *e);
-/* For options whose values have keys: whether the value can be parsed. */
+int config_parse_tty(const char *text, unsigned int *ret, struct err *e);
+/* For options whose values are more than a word: whether the value can be parsed. What the words alone can tell is told here, not at the start. */
 int config_check_value(const struct option *o, const char *value, struct err *e);
 void config_disk_clear(struct config_disk *d);
 void config_network_clear(struct config_network *n);

@@ -46,6 +46,8 @@ static int set_value(struct lkvm_config *c, const struct option *o, void *base, 
 		if (!yyjson_is_uint(v) || o->type == OPTION_FLAG)
 			return err_set(e, -EINVAL, "\"%s\" does not take this number", o->name);
 		snprintf(number, sizeof(number), "%" PRIu64, yyjson_get_uint(v));
+		if (config_check_value(o, number, e) < 0)
+			return -EINVAL;
 		return option_set(o, base, number, e);
 	case YYJSON_TYPE_STR:
 		if (o->type == OPTION_FLAG)

@@ -39,7 +39,7 @@ static void test_values(void)
 		{ "99999999999999999999", 0 }, { "128 M", 0 }, { "1P", 0 }, { "18446744073709551615T", 0 },
 	};
 	struct lkvm_config *c = make();
-	char text[64];
+	char text[64], long_tag[4 + 256 + 1] = "";
 
 	CHECK_EQ(c->cpus, 1);
 	CHECK_EQ(c->mem, MIB(256));
@@ -63,6 +63,30 @@ static void test_values(void)
 	CHECK_STR(c->kernel, "two");
 	CHECK_EQ(set(c, "kernel", NULL, "needs a value"), -EINVAL);
 	CHECK_EQ(set(c, "colour", "red", "no such option"), -EINVAL);
+	/* what the words alone can tell, whatever the host has */
+	CHECK_EQ(set(c, "tty", "3", NULL), 0);
+	CHECK_EQ(set(c, "tty", "4", "0 to 3"), -EINVAL);
+	CHECK_EQ(set(c, "tty", "x", "0 to 3"), -EINVAL);
+	CHECK_EQ(c->tty.n, 1);
+	CHECK_EQ(set(c, "name", "a-b", NULL), 0);
+	CHECK_EQ(set(c, "name", "a/b", "--name"), -EINVAL);
+	CHECK_EQ(set(c, "name", "", "--name"), -EINVAL);
+	CHECK_STR(c->name, "a-b");
+	CHECK_EQ(set(c, "disk", "x,serial=12345678901234567890", NULL), 0);
+	CHECK_EQ(set(c, "disk", "x,serial=123456789012345678901", "20"), -EINVAL);
+	CHECK_EQ(set(c, "disk", ",ro", "no path"), -EINVAL);
+	CHECK_EQ(set(c, "network", "mode=tap,guest_mac=1:2", "guest_mac"), -EINVAL);
+	CHECK_EQ(set(c, "network", "mode=tap,mtu=9", "mtu"), -EINVAL);
+	CHECK_EQ(set(c, "9p", ",tag", "DIR,TAG"), -EINVAL);
+	memset(long_tag, 'x', sizeof(long_tag) - 1);
+	memcpy(long_tag, "dir,", 4);
+	CHECK_EQ(set(c, "9p", long_tag, "at most 255"), -EINVAL);
+	long_tag[4 + 255] = 0;
+	CHECK_EQ(set(c, "9p", long_tag, NULL), 0);
+	CHECK_EQ(set(c, "virtio-transport", "mmio", NULL), 0);
+	CHECK_EQ(set(c, "virtio-transport", "pci", "no PCI transport yet"), -EOPNOTSUPP);
+	CHECK_EQ(set(c, "virtio-transport", "pci-legacy", "no PCI transport yet"), -EOPNOTSUPP);
+	CHECK_EQ(set(c, "virtio-transport", "pigeon", "mmio"), -EINVAL);
 	CHECK_EQ(set(c, "vsock", "3", "vsock"), -EOPNOTSUPP);
 	CHECK_EQ(set(c, "disable-zbb", NULL, NULL), 0);
 	CHECK_EQ(set(c, "irqchip", "gic", "plic"), -EINVAL);
@@ -199,11 +223,15 @@ static void test_round_trip(void)
 			snprintf(value, sizeof(value), "%s", o->choices[o->choices[1] ? 1 : 0]);
 		else if (!strcmp(o->name, "network"))
 			snprintf(value, sizeof(value), "mode=tap,tapif=t%u", i);
+		else if (!strcmp(o->name, "tty"))
+			snprintf(value, sizeof(value), "3");
+		else if (!strcmp(o->name, "name"))
+			snprintf(value, sizeof(value), "\"%u\"\\,t", i);
 		else
 			snprintf(value, sizeof(value), "%s \"%u\"\\,t", o->name, i);
 		CHECK_EQ(set(c, o->name, o->type == OPTION_FLAG ? NULL : !strcmp(o->name, "disk") ? "a,ro" : value, NULL), 0);
 		if (o->type == OPTION_LIST)
-			CHECK_EQ(set(c, o->name, !strcmp(o->name, "network") ? "none" : "b,c" + (strcmp(o->name, "disk") ? 0 : 2), NULL), 0);
+			CHECK_EQ(set(c, o->name, !strcmp(o->name, "network") ? "none" : !strcmp(o->name, "tty") ? "2" : "b,c" + (strcmp(o->name, "disk") ? 0 : 2), NULL), 0);
 	}
 	CHECK_EQ(lkvm_config_dump_json(c, &text), 0);
 	CHECK_EQ(lkvm_config_load_json(d, text, strlen(text), "dump", &e), 0);

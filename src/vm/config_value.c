@@ -4,7 +4,11 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include <linux/virtio_blk.h>
+
+#include "virtio/9p.h"
 #include "vm/config.h"
+#include "vm/runtime.h"
 
 struct parse {
 	const char *text;
@@ -100,8 +104,10 @@ int config_parse_disk(const char *text, struct config_disk *ret, struct err *e)
 	struct parse p = { text, "disk", &d, 0, e };
 	int r = option_for_each_key(text, disk_key, &p);
 
-	if (r >= 0 && (!d.path || !*d.path))
+	if (r >= 0 && (*text == ',' || !d.path || !*d.path))
 		r = err_set(e, -EINVAL, "--disk %s: no path given", text);
+	if (r >= 0 && d.serial && strlen(d.serial) > VIRTIO_BLK_ID_BYTES)
+		r = err_set(e, -EINVAL, "--disk %s: the serial has at most %d characters", text, VIRTIO_BLK_ID_BYTES);
 	if (r < 0) {
 		config_disk_clear(&d);
 		return r;
@@ -242,8 +248,10 @@ int config_parse_share(const char *text, struct config_share *ret, struct err *e
 	struct parse p = { text, "9p", &s, 0, e };
 	int r = option_for_each_key(text, share_key, &p);
 
-	if (r >= 0 && (!s.path || !*s.path || !s.tag || !*s.tag))
+	if (r >= 0 && (*text == ',' || !s.path || !*s.path || !s.tag || !*s.tag))
 		r = err_set(e, -EINVAL, "--9p %s: give a folder and a tag: --9p DIR,TAG", text);
+	if (r >= 0 && strlen(s.tag) > VIRTIO_9P_MAX_TAG)
+		r = err_set(e, -EINVAL, "--9p %s: the tag has at most %d characters", text, VIRTIO_9P_MAX_TAG);
 	if (r < 0) {
 		config_share_clear(&s);
 		return r;
@@ -259,11 +267,22 @@ void config_share_clear(struct config_share *s)
 	*s = (struct config_share){ 0 };
 }
 
+int config_parse_tty(const char *text, unsigned int *ret, struct err *e)
+{
+	uint64_t n;
+
+	if (option_parse_uint(text, &n) < 0 || n >= CONFIG_CONSOLES)
+		return err_set(e, -EINVAL, "--tty %s: takes a number from 0 to %u", text, CONFIG_CONSOLES - 1);
+	*ret = (unsigned int)n;
+	return 0;
+}
+
 int config_check_value(const struct option *o, const char *value, struct err *e)
 {
 	struct config_network n;
 	struct config_share s;
 	struct config_disk d;
+	unsigned int number;
 	int r = 0;
 
 	if (!value)
@@ -277,6 +296,14 @@ int config_check_value(const struct option *o, const char *value, struct err *e)
 	} else if (!strcmp(o->name, "9p")) {
 		if ((r = config_parse_share(value, &s, e)) >= 0)
 			config_share_clear(&s);
+	} else if (!strcmp(o->name, "virtio-transport") && !strncmp(value, "pci", 3)) {
+		r = err_set(e, -EOPNOTSUPP, "--virtio-transport %s: there is no PCI transport yet; leave it out, devices are on virtio-mmio", value);
+	} else if (!strcmp(o->name, "tty")) {
+		r = config_parse_tty(value, &number, e);
+	} else if (!strcmp(o->name, "name")) {
+		r = runtime_check_name(value, e);
+		if (r < 0)
+			err_prefix(e, "--name");
 	}
 	return r;
 }

@@ -219,8 +219,7 @@ static void test_socket(void)
 
 	/* A name that cannot be is no guest's. */
 	tv_init(&t);
-	tv_set(&t, "name", ".hidden");
-	CHECK_EQ(tv_create(&t), -EINVAL);
+	CHECK_EQ(lkvm_config_set(t.config, "name", ".hidden", NULL), -EINVAL);
 	tv_done(&t);
 	CHECK_EQ(lkvm_guests(count_guest, names, &e), 0);
 }

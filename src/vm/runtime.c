@@ -65,7 +65,7 @@ void runtime_close(struct runtime *r)
 	close_fd(&r->fd);
 }
 
-int runtime_address(const struct runtime *r, const char *name, struct sockaddr_un *ret, struct err *e)
+int runtime_check_name(const char *name, struct err *e)
 {
 	size_t n = strlen(name);
 	bool good = n > 0 && n <= RUNTIME_NAME_MAX && name[0] != '.';
@@ -75,6 +75,15 @@ int runtime_address(const struct runtime *r, const char *name, struct sockaddr_u
 	if (!good)
 		return err_set(e, -EINVAL, "a guest's name has 1 to %u characters, no space and no '/', and does not start with '.': not \"%.*s\"",
 			       RUNTIME_NAME_MAX, RUNTIME_NAME_MAX, name);
+	return 0;
+}
+
+int runtime_address(const struct runtime *r, const char *name, struct sockaddr_un *ret, struct err *e)
+{
+	int code = runtime_check_name(name, e);
+
+	if (code < 0)
+		return code;
 	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	if ((size_t)snprintf(ret->sun_path, sizeof(ret->sun_path), "%s/%s" SUFFIX, r->path, name) >= sizeof(ret->sun_path))
 		return err_set(e, -ENAMETOOLONG, "the name \"%s\" is too long for a socket in %s", name, r->path);

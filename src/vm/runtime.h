@@ -24,6 +24,8 @@ struct runtime {
 /* make: creates the folder when it is not there; else -ENOENT then, without a sentence. */
 int runtime_open(bool make, struct runtime *ret, struct err *e);
 void runtime_close(struct runtime *r);
+/* Whether a guest can have this name: 0 or -EINVAL. */
+int runtime_check_name(const char *name, struct err *e);
 /* Fills the address of a guest's socket. -EINVAL: a name that cannot be. */
 int runtime_address(const struct runtime *r, const char *name, struct sockaddr_un *ret, struct err *e);
 
