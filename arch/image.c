@@ -55,7 +55,7 @@ int image_open(const char *path, const char *what, uint64_t max, struct image_fi
 	f.fd = sys_open(path, O_RDONLY, 0);
 	if (f.fd < 0) {
 		r = f.fd;
-		return err_set(e, r, "Unable to open %s %s", what, path);
+		return err_set(e, r, "Unable to open %s %s: %s", what, path, err_name(r));
 	}
 	if (fstat(f.fd, &st) < 0) {
 		r = err_set(e, -errno, "%s %s cannot be read: %s", what, path, err_name(-errno));

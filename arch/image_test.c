@@ -361,7 +361,7 @@ static void test_open(void)
 	char path[32];
 
 	CHECK_EQ(image_open("/nonexistent/Image", "kernel", SIZE, &f, &e), -ENOENT);
-	CHECK_STR(e.text, "Unable to open kernel /nonexistent/Image");
+	CHECK_STR(e.text, "Unable to open kernel /nonexistent/Image: No such file or directory");
 	e = (struct err){ 0 };
 	CHECK_EQ(image_open("/proc", "initrd", SIZE, &f, &e), -EISDIR);
 	CHECK(strstr(e.text, "initrd /proc is a folder"));

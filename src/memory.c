@@ -77,7 +77,8 @@ static int map_hugetlbfs(struct memory_region *r, const char *folder, struct err
 
 	if (statfs(folder, &fs) < 0) {
 		code = -errno;
-		return err_set(e, code, "hugetlbfs folder %s: %s", folder, err_name(code));
+		return err_set(e, code, "hugetlbfs folder %s: %s; make it and mount one there (mount -t hugetlbfs none %s)", folder,
+			       err_name(code), folder);
 	}
 	if ((uint32_t)fs.f_type != HUGETLBFS_MAGIC)
 		return err_set(e, -EINVAL,
@@ -87,8 +88,8 @@ static int map_hugetlbfs(struct memory_region *r, const char *folder, struct err
 	if (r->size % r->host_page)
 		return err_set(e, -EINVAL,
 			       "guest RAM of %" PRIu64 " KiB is no multiple of the huge pages of %s "
-			       "(%" PRIu64 " KiB)",
-			       r->size >> 10, folder, r->host_page >> 10);
+			       "(%" PRIu64 " KiB): give it -m %" PRIu64 "K",
+			       r->size >> 10, folder, r->host_page >> 10, round_up(r->size, r->host_page) >> 10);
 	if (asprintf(&path, "%s/lkvm-XXXXXX", folder) < 0) {
 		path = NULL;
 		return err_set(e, -ENOMEM, "out of memory");

@@ -123,12 +123,28 @@ run 2 run --disk image,color
 sentence color
 run 2 run --9p folder
 sentence DIR,TAG
+run 2 run --disk ,ro
+sentence path
+run 2 run --network guest_mac=1:2
+sentence guest_mac
+for n in 4 x ''; do
+	run 2 run --tty "$n"
+	sentence '--tty.*0 to 3'
+done
+run 2 run --name a/b
+sentence "--name.*'/'"
+run 2 run --virtio-transport pci
+sentence 'there is no PCI transport yet'
+run 2 run -f file
+sentence '--firmware'
+run 2 run -F file
+sentence '--flash'
 run 2 run one two
 sentence two
 run 2 run -k one two
 sentence two
 run 1 run --config nofile
-sentence 'Fatal: .*nofile'
+sentence 'Fatal: .*nofile.*--config'
 printf '{\n  "cpus": 2,\n  "mem" 3\n}\n' >bad.json
 run 1 run --config bad.json
 sentence 'bad.json:3:9:'
@@ -138,6 +154,12 @@ sentence 'bad.json:1:3:.*cpu'
 printf '{ "network": ["mode=pigeon"] }\n' >bad.json
 run 1 run --config bad.json
 sentence 'pigeon'
+printf '{ "cpus": 1,\n  "tty": 4 }\n' >bad.json
+run 1 run --config bad.json
+sentence 'bad.json:2:3: --tty 4'
+printf '{ "cpus": 1,\n  "name": "a/b" }\n' >bad.json
+run 1 run --config bad.json
+sentence 'bad.json:2:3: --name'
 printf '[]\n' >bad.json
 run 1 run --config bad.json
 sentence 'object'
@@ -160,6 +182,14 @@ has out 'mode=none'
 
 run 1 run -c1 -d image
 sentence 'Fatal: .*-k PATH'
+# A kernel that cannot be opened comes first, before anything is made or opened.
+for words in '-k nix' 'nix' '-k nix --nodefaults' '-k nix -d nodisk -i nordisk --dev /nowhere/kvm'; do
+	# shellcheck disable=SC2086
+	run 1 run $words
+	sentence 'Fatal: Unable to open kernel nix'
+done
+[ ! -e home/.lkvm ] || bad 'a root folder is made for no kernel'
+: >Image
 run 1 run -k Image --nodefaults
 sentence 'Fatal: '
 run 1 run -k Image --dev /nowhere/kvm --nodefaults

@@ -75,7 +75,8 @@ static int dump_dtb(const char *path, const void *blob, size_t size, struct err 
 	int r;
 
 	if (fd < 0)
-		return err_set(e, fd, "--dump-dtb: %s cannot be written: %s", path, err_name(fd));
+		return err_set(e, fd, "--dump-dtb: %s cannot be written: %s; give a path in a folder that is there and that you may write to", path,
+			       err_name(fd));
 	r = sys_write_all(fd, blob, size);
 	if (r < 0)
 		return err_set(e, r, "--dump-dtb: %s cannot be written: %s", path, err_name(r));

@@ -540,7 +540,7 @@ int disk_open(struct loop *loop, const struct disk_config *config, struct disk *
 	}
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return err_set(e, -EINVAL, "disk %s is neither a file nor a block device%s", path,
-			       S_ISDIR(st.st_mode) ? ": share a folder with --9p" : "");
+			       S_ISDIR(st.st_mode) ? ": share a folder with --9p" : ": give a raw image or a block device");
 
 	raw = calloc(1, sizeof(*raw));
 	if (!raw)

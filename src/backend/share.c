@@ -46,7 +46,10 @@ int share_open(const struct share_config *config, struct share **ret, struct err
 	s->proc_fd = -1;
 	fd = sys_open(config->path, O_PATH | O_DIRECTORY, 0);
 	if (fd < 0)
-		return err_set(e, fd, "the shared folder %s cannot be opened: %s", config->path, err_name(fd));
+		return err_set(e, fd, "the shared folder %s cannot be opened: %s%s", config->path, err_name(fd),
+			       fd == -ENOENT ? "; make it, or check the path" :
+			       fd == -ENOTDIR ? "; give a folder, not a file" :
+			       fd == -EACCES ? "; give one that you may enter" : "");
 	s->proc_fd = sys_open("/proc/self/fd", O_PATH | O_DIRECTORY, 0);
 	if (s->proc_fd < 0)
 		return err_set(e, s->proc_fd, "the shared folder %s needs /proc, which cannot be opened: %s", config->path,

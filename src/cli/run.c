@@ -75,7 +75,7 @@ static int load_config(struct run *r, const char *path)
 	ssize_t n = 0;
 
 	if (fd < 0 || !text) {
-		result = cli_fatal("Unable to open configuration %s: %s", path, strerror(errno));
+		result = cli_fatal("Unable to open configuration %s: %s; check the path given to --config", path, strerror(errno));
 		goto out;
 	}
 	while (len < MAX_CONFIG_FILE && (n = read(fd, text + len, MAX_CONFIG_FILE - len)) > 0)
@@ -158,6 +158,17 @@ static int default_kernel(struct run *r)
 	return cli_fatal("no kernel given, and none found as ./Image, arch/" ARCH_FOLDER "/boot/Image or /boot/vmlinuz-%s: use -k PATH", u.release);
 }
 
+/* First of all: before a folder is made or a device opened for it. */
+static int check_kernel(const struct run *r)
+{
+	char path[4096];
+	int n = lkvm_config_get(r->config, "kernel", path, sizeof(path));
+
+	if (n > 0 && (size_t)n < sizeof(path) && access(path, R_OK) < 0)
+		return cli_fatal("Unable to open kernel %s: %s", path, strerror(errno));
+	return 0;
+}
+
 static int default_root(struct run *r)
 {
 	struct lkvm_error e = { 0 };
@@ -176,6 +187,8 @@ static int add_defaults(struct run *r)
 	int status;
 
 	if (!given(r, "kernel") && (status = default_kernel(r)))
+		return status;
+	if ((status = check_kernel(r)))
 		return status;
 	if (!given(r, "disk") && !given(r, "initrd") && !given(r, "nodefaults") && (status = default_root(r)))
 		return status;

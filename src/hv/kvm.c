@@ -545,7 +545,7 @@ int hv_kvm_create(const char *path, struct hv **ret, struct err *e)
 	}
 	r = sys_ioctl(k->sys_fd, KVM_GET_API_VERSION, NULL);
 	if (r != KVM_API_VERSION) {
-		r = err_set(e, r < 0 ? r : -EOPNOTSUPP, r < 0 ? "%s: this is no KVM device (%s)" : "%s: KVM speaks another API version than %s",
+		r = err_set(e, r < 0 ? r : -EOPNOTSUPP, r < 0 ? "%s: this is no KVM device (%s); leave out --dev, or give /dev/kvm" : "%s: KVM speaks another API version than %s",
 			    dev, r < 0 ? err_name(r) : "12");
 		goto fail;
 	}
