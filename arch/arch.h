@@ -41,6 +41,7 @@ struct machine_vcpu {
 struct machine_node {
 	void (*write)(void *ctx, struct dt *dt);
 	void *ctx;
+	bool root; /* it has no address: it stands at the root, not on the bus */
 };
 
 struct arch_ops;

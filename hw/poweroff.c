@@ -96,6 +96,10 @@ void poweroff_write_dt(const struct poweroff *p, struct dt *dt)
 	dt_prop_reg(dt, p->config.base, POWEROFF_SIZE);
 	dt_prop_u32(dt, "phandle", p->config.phandle);
 	dt_end(dt);
+}
+
+void poweroff_write_syscon_dt(const struct poweroff *p, struct dt *dt)
+{
 	write_syscon(p, dt, "poweroff", "syscon-poweroff", FINISH_PASS);
 	write_syscon(p, dt, "reboot", "syscon-reboot", FINISH_RESET);
 }

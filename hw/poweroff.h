@@ -32,7 +32,9 @@ DEFINE_CLEANUP(poweroff, poweroff_destroy)
 
 extern const struct bus_ops poweroff_bus_ops;
 
-/* test@<base>, poweroff and reboot. */
+/* test@<base>, for a bus. */
 void poweroff_write_dt(const struct poweroff *p, struct dt *dt);
+/* poweroff and reboot, which have no address: for the root. */
+void poweroff_write_syscon_dt(const struct poweroff *p, struct dt *dt);
 
 #endif

@@ -70,6 +70,7 @@ static void test_poweroff(struct bus *bus, struct bus_reader *reader)
 	CHECK_EQ(dt_start(&dt), 0);
 	dt_begin(&dt, "%s", "");
 	poweroff_write_dt(p, &dt);
+	poweroff_write_syscon_dt(p, &dt);
 	dt_end(&dt);
 	CHECK_EQ(dt_finish(&dt, &blob, &size), 0);
 	CHECK(memmem(blob, size, "test@100000", 12) != NULL);

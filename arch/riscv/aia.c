@@ -243,6 +243,7 @@ void aia_write_dt(const struct aia *a, struct dt *dt)
 	dt_prop_reg(dt, c->imsic_base, (uint64_t)c->n_vcpus * KVM_DEV_RISCV_IMSIC_SIZE);
 	dt_prop_empty(dt, "interrupt-controller");
 	dt_prop_u32(dt, "#interrupt-cells", 0);
+	dt_prop_u32(dt, "#address-cells", 0);
 	dt_prop_empty(dt, "msi-controller");
 	dt_prop_u32(dt, "#msi-cells", 0);
 	dt_prop_u32(dt, "riscv,num-ids", a->n_ids);

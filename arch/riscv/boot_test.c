@@ -3,6 +3,7 @@
 
 #include "arch/riscv/aia.h"
 #include "arch/riscv/test_machine.h"
+#include "tests/dtc.h"
 #include "tests/test.h"
 
 static uint8_t image[0x3000];
@@ -12,6 +13,7 @@ static void node(void *ctx, struct dt *dt)
 	const struct irq_line *line = ctx;
 
 	dt_begin(dt, "thing@%x", 0x10020000);
+	dt_prop_reg(dt, 0x10020000, 0x1000);
 	dt_prop_irq(dt, line);
 	dt_end(dt);
 }
@@ -157,18 +159,27 @@ static void test_plic(void)
 	close(fd2);
 }
 
+static void root_node(void *ctx, struct dt *dt)
+{
+	dt_begin(dt, "finisher");
+	dt_prop_string(dt, "compatible", "test,thing");
+	dt_end(dt);
+}
+
 static void test_aia(void)
 {
 	struct test_machine t;
 	struct irq_line edge, level;
 	struct err e = { 0 };
-	char path[32];
+	char path[32], dtb[64];
 	int fd = tm_file(image, sizeof(image), path), len;
 	const void *p;
 	void *fdt;
 
+	snprintf(dtb, sizeof(dtb), "/tmp/lkvm-boot-test-%d.dtb", (int)getpid());
 	tm_init(&t, 4, true);
 	t.m.boot.kernel = path;
+	t.m.boot.dump_dtb = dtb;
 	t.m.stdout_path = "/soc/serial@10000000";
 	CHECK_EQ(tm_build(&t, &e), 0);
 	CHECK_EQ(t.n_init, 1);
@@ -187,11 +198,15 @@ static void test_aia(void)
 	irq_set(&level, false);
 	CHECK_STR(t.lines, "UDUDUD");
 	t.m.node[t.m.n_nodes++] = (struct machine_node){ node, &edge };
+	t.m.node[t.m.n_nodes++] = (struct machine_node){ .write = root_node, .root = true };
 	CHECK_EQ(arch_riscv64.load(&t.m, &e), 0);
+	CHECK_EQ(dtc_complaints(dtb), 0);
+	CHECK_EQ(unlink(dtb), 0);
 	fdt = tree(&t);
 	CHECK(fdt);
 	if (fdt) {
 		check_common(fdt, 4);
+		CHECK(fdt_path_offset(fdt, "/finisher") > 0 && fdt_path_offset(fdt, "/soc/finisher") < 0);
 		CHECK_EQ(fdt_node_offset_by_phandle(fdt, u32(fdt, "/soc", "interrupt-parent")),
 			 fdt_node_offset_by_compatible(fdt, -1, "riscv,aplic"));
 		CHECK_EQ(u32(fdt, "/soc/aplic@c000000", "riscv,num-sources"), RISCV_N_IRQS);
@@ -373,7 +388,7 @@ static void test_refusals(void)
 	t.m.boot.kernel = "/nonexistent/Image";
 	CHECK_EQ(tm_build(&t, &e), 0);
 	CHECK(arch_riscv64.load(&t.m, &e) < 0);
-	CHECK_STR(e.text, "Unable to open kernel /nonexistent/Image");
+	CHECK_STR(e.text, "Unable to open kernel /nonexistent/Image: No such file or directory");
 	tm_destroy(&t);
 
 	tm_init(&t, 1, false);

@@ -83,6 +83,7 @@ static void write_cpus(struct machine *m, struct dt *dt, const char *isa)
 		dt_prop_u32(dt, "phandle", RISCV_PHANDLE_CPU + i);
 		dt_begin(dt, "interrupt-controller");
 		dt_prop_string(dt, "compatible", "riscv,cpu-intc");
+		dt_prop_u32(dt, "#address-cells", 0);
 		dt_prop_u32(dt, "#interrupt-cells", 1);
 		dt_prop_empty(dt, "interrupt-controller");
 		dt_prop_u32(dt, "phandle", RISCV_PHANDLE_INTC + i);
@@ -117,8 +118,12 @@ static void write_soc(struct machine *m, struct dt *dt)
 	else if (s->plic)
 		plic_write_dt(s->plic, dt);
 	for (unsigned int i = 0; i < m->n_nodes; i++)
-		m->node[i].write(m->node[i].ctx, dt);
+		if (!m->node[i].root)
+			m->node[i].write(m->node[i].ctx, dt);
 	dt_end(dt);
+	for (unsigned int i = 0; i < m->n_nodes; i++)
+		if (m->node[i].root)
+			m->node[i].write(m->node[i].ctx, dt);
 }
 
 int riscv_fdt_build(struct machine *m, uint64_t initrd, uint64_t initrd_size, void **ret_blob, size_t *ret_size, struct err *e)

@@ -32,12 +32,12 @@ static void escaped(void *ctx)
 /* A pseudo-terminal for --tty N: its master is console N. */
 static int open_pty(struct lkvm_vm *vm, const char *text, struct err *e)
 {
-	uint64_t n;
+	unsigned int n;
 	struct termios t;
-	int fd, r;
+	int fd, r = config_parse_tty(text, &n, e);
 
-	if (option_parse_uint(text, &n) < 0 || n >= CONFIG_CONSOLES)
-		return err_set(e, -EINVAL, "--tty %s: takes a number from 0 to %u", text, CONFIG_CONSOLES - 1);
+	if (r < 0)
+		return r;
 	if (vm->pty[n] >= 0)
 		return err_set(e, -EINVAL, "--tty %s: given twice", text);
 	fd = sys_open("/dev/ptmx", O_RDWR | O_NOCTTY, 0);
@@ -51,7 +51,7 @@ static int open_pty(struct lkvm_vm *vm, const char *text, struct err *e)
 	}
 	if (r < 0)
 		return err_set(e, r, "--tty %s: no pseudo-terminal: %s", text, err_name(r));
-	log_warning(&vm->log, "console %u is on %s", (unsigned int)n, ptsname(fd));
+	log_warning(&vm->log, "console %u is on %s", n, ptsname(fd));
 	return 0;
 }
 
@@ -107,7 +107,7 @@ static void pvpanic_reported(void *ctx, unsigned int events)
 static void add_node(struct machine *m, void (*write)(void *, struct dt *), void *ctx)
 {
 	if (m->n_nodes < ARRAY_SIZE(m->node))
-		m->node[m->n_nodes++] = (struct machine_node){ write, ctx };
+		m->node[m->n_nodes++] = (struct machine_node){ .write = write, .ctx = ctx };
 }
 
 static void keep(struct lkvm_vm *vm, void (*destroy)(void *), void *dev)
@@ -130,6 +130,11 @@ PLATFORM_DEVICE(uart8250)
 PLATFORM_DEVICE(goldfish_rtc)
 PLATFORM_DEVICE(poweroff)
 PLATFORM_DEVICE(pvpanic)
+
+static void syscon_node(void *dev, struct dt *dt)
+{
+	poweroff_write_syscon_dt(dev, dt);
+}
 
 static void virtio_node(void *dev, struct dt *dt)
 {
@@ -197,6 +202,8 @@ int vm_add_platform_devices(struct lkvm_vm *vm, struct err *e)
 			return r;
 		keep(vm, poweroff_free, p);
 		add_node(m, poweroff_node, p);
+		add_node(m, syscon_node, p);
+		m->node[m->n_nodes - 1].root = true;
 	}
 	if (map->pvpanic_base) {
 		struct pvpanic_config pc = { .base = map->pvpanic_base, .fn = pvpanic_reported, .ctx = vm };

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include "tests/dtc.h"
 #include "tests/scripted_vm.h"
 
 #define UART RISCV_UART_BASE
@@ -282,16 +283,21 @@ static void test_bad_config(void)
 		{ "kernel", "/tmp", "/tmp" },
 		{ "initrd", "/nowhere/rd", "/nowhere/rd" },
 		{ "disk", "/nowhere/disk", "/nowhere/disk" },
+		{ "disk", "/dev/zero", "disk /dev/zero is neither a file nor a block device: give" },
 		{ "cpus", "5", "vCPU" },
 		{ "mem", "8", "RAM" },
-		{ "9p", "/nowhere/folder,tag", "/nowhere/folder" },
+		{ "9p", "/nowhere/folder,tag", "/nowhere/folder cannot be opened: No such file or directory; make it" },
 		{ "hugetlbfs", "/tmp", "/tmp" },
-		{ "tty", "9", "--tty" },
+		{ "hugetlbfs", "/nowhere/huge", "mount -t hugetlbfs none /nowhere/huge" },
 		{ "irqchip", "aia", "aia" },
-		{ "dump-dtb", "/nowhere/dtb", "/nowhere/dtb" },
-		{ "name", "a/b", "a/b" },
+		{ "dump-dtb", "/nowhere/dtb", "/nowhere/dtb cannot be written: No such file or directory; give" },
 	};
 
+	struct hv *hv = NULL;
+	struct err e = { 0 };
+
+	CHECK(hv_kvm_create("/dev/null", &hv, &e) < 0);
+	CHECK(strstr(e.text, "/dev/null: this is no KVM device") && strstr(e.text, "/dev/kvm"));
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct test_vm t;
 
@@ -368,8 +374,11 @@ static void test_stdout_path(void)
 		snprintf(path, sizeof(path), "/tmp/lkvm-vm-test-%d.dtb", (int)getpid());
 		tv_init(&t);
 		tv_set(&t, "console", virtio ? "virtio" : "serial");
+		tv_set(&t, "rng", NULL);
+		tv_set(&t, "balloon", NULL);
 		tv_set(&t, "dump-dtb", path);
 		CHECK_EQ(tv_create(&t), 0);
+		CHECK_EQ(dtc_complaints(path), 0);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		n = read(fd, blob, sizeof(blob));
 		CHECK(n > 0);
