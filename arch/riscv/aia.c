@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/utsname.h>
 
 #include "arch/riscv/aia.h"
 
@@ -106,6 +107,13 @@ bool aia_loses_wakeups(const char *release)
 	unsigned long major = strtoul(release, &end, 10), minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
 
 	return major < 6 || (major == 6 && minor < 17);
+}
+
+bool aia_host_loses_wakeups(void)
+{
+	struct utsname host;
+
+	return !uname(&host) && aia_loses_wakeups(host.release);
 }
 
 int aia_create(struct hv *hv, const struct aia_config *config, struct aia **ret, struct err *e)

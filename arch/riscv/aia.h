@@ -31,6 +31,7 @@ struct aia_config {
  * the wake-up on a host CPU that the hart has left.
  */
 bool aia_loses_wakeups(const char *release);
+bool aia_host_loses_wakeups(void); /* the kernel under us */
 
 /* After all vCPUs. Errors: KVM's, each with the sentence that says which step it refused. */
 int aia_create(struct hv *hv, const struct aia_config *config, struct aia **ret, struct err *e);

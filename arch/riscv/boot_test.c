@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <libfdt.h>
+#include <sys/utsname.h>
 
 #include "arch/riscv/aia.h"
 #include "arch/riscv/test_machine.h"
@@ -240,6 +241,57 @@ static void test_wakeups(void)
 		CHECK(!aia_loses_wakeups(keeps[i]));
 }
 
+struct findings {
+	char wrong[512]; /* of what is said not to be there */
+	unsigned int files, legacy;
+};
+
+static void on_finding(void *ctx, const char *what, bool present, const char *cure)
+{
+	struct findings *f = ctx;
+
+	CHECK(present == !cure);
+	f->legacy += strstr(what, "SBI extension legacy (its calls work only if") != NULL;
+	if (!strstr(what, "guest interrupt files"))
+		return;
+	f->files++;
+	if (cure)
+		snprintf(f->wrong, sizeof(f->wrong), "%s", cure);
+}
+
+/* On kernels whose guest interrupt files lose wake-ups the files are emulated, and the doctor says so; elsewhere KVM chooses. */
+static void test_emulated_files(void)
+{
+	const struct aia_config config = { .n_vcpus = 2, .n_sources = 96, .aplic_base = RISCV_APLIC_BASE, .imsic_base = RISCV_IRQCHIP_BASE };
+	bool loses = aia_host_loses_wakeups();
+	struct utsname host;
+
+	CHECK(!uname(&host) && aia_loses_wakeups(host.release) == loses);
+	for (unsigned int emulate = 0; emulate < 2; emulate++) {
+		struct aia_config c = config;
+		struct findings f = { 0 };
+		struct aia *aia = NULL;
+		struct test_machine t;
+		struct err e = { 0 };
+		uint64_t on = 1;
+
+		tm_init(&t, 2, true);
+		CHECK_EQ(tm_build(&t, &e), 0);
+		CHECK_EQ(t.aia_mode, loses ? KVM_DEV_RISCV_AIA_MODE_EMUL : UINT32_MAX);
+		t.aia_mode = UINT32_MAX;
+		c.emulate = emulate;
+		CHECK_EQ(aia_create(t.m.hv, &c, &aia, &e), 0);
+		CHECK_EQ(t.aia_mode, emulate ? KVM_DEV_RISCV_AIA_MODE_EMUL : UINT32_MAX);
+		aia_destroy(aia);
+		tm_inner->set_reg(t.vcpus[0].hv, RISCV_REG_SBI(KVM_RISCV_SBI_EXT_V01), &on);
+		arch_riscv64.doctor(t.m.hv, t.vcpus[0].hv, on_finding, &f);
+		CHECK_EQ(f.files, 1);
+		CHECK_EQ(f.legacy, 1);
+		CHECK_EQ(strstr(f.wrong, "MODE_EMUL") != NULL, loses);
+		tm_destroy(&t);
+	}
+}
+
 static void test_irqchip_choice(void)
 {
 	static const struct {
@@ -478,6 +530,7 @@ int main(void)
 	test_plic();
 	test_aia();
 	test_wakeups();
+	test_emulated_files();
 	test_irqchip_choice();
 	test_limits();
 	test_restart();

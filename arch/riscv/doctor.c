@@ -2,6 +2,7 @@
 /* What this host can do for a guest, for `lkvm doctor`. */
 #include <stdio.h>
 
+#include "arch/riscv/aia.h"
 #include "arch/riscv/riscv.h"
 
 static const struct {
@@ -25,11 +26,14 @@ static void extensions(struct hv_vcpu *vcpu, const char *kind, const struct risc
 		       void (*fn)(void *ctx, const char *what, bool present, const char *cure), void *ctx)
 {
 	for (unsigned int i = 0; i < n; i++) {
-		char what[64];
+		char what[160];
 		uint64_t v = 0;
 		int r = vcpu->hv->ops->get_reg(vcpu, base + exts[i].id, &v);
 
-		snprintf(what, sizeof(what), "%s extension %s", kind, exts[i].name);
+		/* KVM says yes to the legacy calls also when it was built without them. */
+		snprintf(what, sizeof(what), "%s extension %s%s", kind, exts[i].name,
+			 *kind == 'S' && exts[i].id == KVM_RISCV_SBI_EXT_V01 && r >= 0 && v
+				 ? " (its calls work only if the host kernel has CONFIG_RISCV_SBI_V01)" : "");
 		if (r >= 0 && (v || exts[i].enable))
 			fn(ctx, what, true, NULL);
 		else if (r >= 0)
@@ -52,6 +56,12 @@ void riscv_doctor(struct hv *hv, struct hv_vcpu *vcpu, void (*fn)(void *ctx, con
 
 		fn(ctx, caps[i].what, present, present ? NULL : caps[i].cure);
 	}
+	/* Not all that has it is well: what lkvm does about it is said, or a slower machine would be a riddle. */
+	if (hv_capability(hv, KVM_CAP_IRQCHIP) > 0)
+		fn(ctx, "AIA through guest interrupt files, where harts have them (interrupts without exit)", !aia_host_loses_wakeups(),
+		   aia_host_loses_wakeups() ? "KVM emulates the IMSIC (MODE_EMUL): before Linux 6.17 guest interrupt files can lose a wake-up; "
+					      "use Linux 6.17 or newer on the host"
+					    : NULL);
 	n = hv_capability(hv, KVM_CAP_MAX_VCPUS);
 	snprintf(what, sizeof(what), "guests with up to %d harts", MIN(MAX(n, 1), MACHINE_MAX_VCPUS));
 	fn(ctx, what, true, NULL);

@@ -2,7 +2,6 @@
 /* The RISC-V machine: where things are, and in what order a VM is put together. */
 #include <errno.h>
 #include <inttypes.h>
-#include <sys/utsname.h>
 
 #include "arch/riscv/aia.h"
 #include "arch/riscv/fdt.h"
@@ -126,9 +125,8 @@ static int create_aia(struct machine *m, struct err *e)
 		.phandle = RISCV_PHANDLE_IRQCHIP,
 		.intc_phandle = RISCV_PHANDLE_INTC,
 	};
-	struct utsname host;
 
-	config.emulate = !uname(&host) && aia_loses_wakeups(host.release);
+	config.emulate = aia_host_loses_wakeups();
 	return aia_create(m->hv, &config, &riscv_state(m)->aia, e);
 }
 

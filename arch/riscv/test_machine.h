@@ -27,6 +27,7 @@ struct test_machine {
 	struct log log;
 	/* what the in-between ops saw */
 	unsigned int aia_ids, n_attrs, n_irq_line, n_init;
+	uint32_t aia_mode; /* as set last, UINT32_MAX: never */
 	uint64_t aplic, imsic[8];
 	char lines[32]; /* U and D, in order */
 	char console[256];
@@ -73,6 +74,8 @@ static int tm_device_attr(struct hv *hv, int fd, uint32_t group, uint64_t attr, 
 	tm_current->n_attrs++;
 	if (group == KVM_DEV_RISCV_AIA_GRP_CONFIG && attr == KVM_DEV_RISCV_AIA_CONFIG_IDS && !set)
 		memcpy(value, &tm_current->aia_ids, 4);
+	if (group == KVM_DEV_RISCV_AIA_GRP_CONFIG && attr == KVM_DEV_RISCV_AIA_CONFIG_MODE && set)
+		memcpy(&tm_current->aia_mode, value, 4);
 	if (group == KVM_DEV_RISCV_AIA_GRP_ADDR && attr == KVM_DEV_RISCV_AIA_ADDR_APLIC)
 		memcpy(&tm_current->aplic, value, 8);
 	else if (group == KVM_DEV_RISCV_AIA_GRP_ADDR && attr <= 8)
@@ -135,6 +138,7 @@ static inline void tm_init(struct test_machine *t, unsigned int cpus, bool aia)
 	t->caps[2] = (struct scripted_cap){ KVM_CAP_VM_GPA_BITS, 41 };
 	t->scripted = (struct scripted_config){ .caps = t->caps, .n_caps = 3, .regs = t->regs, .n_regs = t->n_regs };
 	t->aia_ids = 255;
+	t->aia_mode = UINT32_MAX;
 	t->m.arch = &arch_riscv64;
 	t->m.arch_config = &t->config;
 	t->m.log = &t->log;
