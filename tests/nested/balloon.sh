@@ -14,9 +14,13 @@ taken=$(((full - less) / 1024))
 if [ $taken -ge 62 ] && [ $taken -le 70 ]; then ok inflated; else not_ok inflated "$taken MiB less, should be 64"; fi
 command_of 10 balloon --name air --deflate 64
 same deflate-status "$status" 0
-sleep $((4 * PATIENCE))
-taken=$(((full - $(sed -n 's/^guest: free \([0-9]*\).*/\1/p' "$console" | tail -n 1)) / 1024))
-if [ $taken -lt 4 ]; then ok deflated; else not_ok deflated "$taken MiB are still missing"; fi
+# The guest's kernel keeps some for itself meanwhile; of the 64 MiB all but a few have to come back.
+for i in $(seq $((20 * PATIENCE))); do
+	taken=$(((full - $(sed -n 's/^guest: free \([0-9]*\).*/\1/p' "$console" | tail -n 1)) / 1024))
+	[ $taken -ge 8 ] || break
+	sleep 1
+done
+if [ $taken -lt 8 ]; then ok deflated; else not_ok deflated "$taken MiB are still missing"; fi
 command_of 10 stat --name air
 same stat-status "$status" 0
 command_of 10 stop --name air
