@@ -73,10 +73,12 @@ int version_main(const struct cli_command *command, int argc, char **argv);
 
 /* terminal.c */
 /*
- * Makes the terminal on descriptor 0 raw, if it is one and this process is in its foreground. From then on it is restored however the process ends, also when it
- * is killed: a small process of its own waits for that.
+ * Whether descriptor 0 is a terminal whose foreground we are in. From then on the terminal is restored however the process ends, also when it is killed: a small
+ * process of its own waits for that. Before there is a VM: what that process inherits would have to be copied when the guest changes it.
  */
-bool terminal_make_raw(void);
+bool terminal_prepare(void);
+/* Nothing without a terminal_prepare() that was true. */
+void terminal_make_raw(void);
 bool terminal_is_raw(void);
 /* Idempotent. */
 void terminal_restore(void);

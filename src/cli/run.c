@@ -280,21 +280,21 @@ static int start(struct run *r)
 	struct lkvm_error e = { 0 };
 	struct lkvm_end end = { 0 };
 	struct lkvm_vm *vm = NULL;
-	bool terminal = !r->console_elsewhere && isatty(STDIN_FILENO);
 	sigset_t signals;
 	int ended_by;
 
 	r->main_thread = pthread_self();
 	block_signals(&signals);
+	if (!r->console_elsewhere)
+		terminal_prepare();
 	lkvm_config_set_console(r->config, 0, STDIN_FILENO, STDOUT_FILENO);
-	lkvm_config_set_escape(r->config, terminal);
+	lkvm_config_set_escape(r->config, !r->console_elsewhere && isatty(STDIN_FILENO));
 	if (r->verbose)
 		say_start(r);
 	raise_file_limit();
 	if (lkvm_create(r->config, &callbacks, &vm, &e) < 0)
 		return cli_fatal("%s", e.message);
-	if (terminal)
-		terminal_make_raw();
+	terminal_make_raw();
 	if (lkvm_start(vm, &e) < 0) {
 		lkvm_destroy(vm);
 		return cli_fatal("%s", e.message);

@@ -12,7 +12,7 @@
 #include "cli.h"
 
 static struct termios before;
-static bool raw;
+static bool prepared, raw;
 static pid_t watcher = -1;
 static int leash = -1; /* our end of the watcher's pipe */
 
@@ -74,18 +74,24 @@ static void start_watcher(void)
 	fcntl(leash, F_SETFD, FD_CLOEXEC);
 }
 
-bool terminal_make_raw(void)
+bool terminal_prepare(void)
 {
-	struct termios t;
-
 	if (tcgetattr(STDIN_FILENO, &before) < 0 || tcgetpgrp(STDIN_FILENO) != getpgrp())
 		return false;
 	start_watcher();
-	t = before;
+	prepared = true;
+	return true;
+}
+
+void terminal_make_raw(void)
+{
+	struct termios t = before;
+
+	if (!prepared)
+		return;
 	cfmakeraw(&t);
 	set_terminal(&t);
 	raw = true;
-	return true;
 }
 
 bool terminal_is_raw(void)
@@ -97,10 +103,9 @@ void terminal_restore(void)
 {
 	ssize_t n;
 
-	if (!raw)
-		return;
-	raw = false;
-	set_terminal(&before);
+	if (raw)
+		set_terminal(&before);
+	raw = prepared = false;
 	if (leash < 0)
 		return;
 	do

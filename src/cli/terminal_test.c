@@ -12,14 +12,19 @@
 #include "cli.h"
 #include "tests/test.h"
 
-enum how { BY_RESTORE, BY_EXIT, BY_KILL, BY_ABORT, BY_OTHER_SETTING };
+enum how { UNUSED, BY_RESTORE, BY_EXIT, BY_KILL, BY_ABORT, BY_OTHER_SETTING };
 
 /* Says 'r' on the pipe when the terminal is raw. */
 static void use_terminal(enum how how, int said)
 {
 	struct termios t;
 
-	if (!terminal_make_raw() || !terminal_is_raw() || tcgetattr(0, &t) < 0 || (t.c_lflag & (ICANON | ECHO | ISIG)) || (t.c_oflag & OPOST))
+	if (how == UNUSED && terminal_prepare() && write(said, "r", 1) == 1)
+		_exit(0);
+	if (!terminal_prepare() || terminal_is_raw())
+		_exit(8);
+	terminal_make_raw();
+	if (!terminal_is_raw() || tcgetattr(0, &t) < 0 || (t.c_lflag & (ICANON | ECHO | ISIG)) || (t.c_oflag & OPOST))
 		_exit(4);
 	if (write(said, "r", 1) != 1)
 		_exit(5);
@@ -29,6 +34,7 @@ static void use_terminal(enum how how, int said)
 		terminal_restore();
 		/* The watcher is gone when this returns. */
 		_exit(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD ? 0 : 6);
+	case UNUSED:
 	case BY_EXIT:
 		_exit(0);
 	case BY_KILL:
@@ -130,11 +136,13 @@ int main(void)
 	int fd = open("/dev/null", O_RDONLY);
 
 	alarm(30);
-	for (enum how how = BY_RESTORE; how <= BY_OTHER_SETTING; how++)
+	for (enum how how = UNUSED; how <= BY_OTHER_SETTING; how++)
 		test_end(how);
 	/* What is no terminal is left alone. */
 	dup2(fd, 0);
-	CHECK(!terminal_make_raw() && !terminal_is_raw());
+	CHECK(!terminal_prepare());
+	terminal_make_raw();
+	CHECK(!terminal_is_raw());
 	terminal_restore();
 	return test_result();
 }
