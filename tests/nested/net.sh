@@ -9,8 +9,11 @@ ip link set tap0 up
 mkdir www
 random www/blob 4
 httpd -p 10.77.0.1:8080 -h www
-nc -l -p 9000 >received </dev/null &
+# Its input stays open: at the end of it nc closes that direction, and the guest's nc takes that for the end of everything.
+mkfifo open
+nc -l -p 9000 >received <open &
 nc=$!
+exec 9>open
 guest 120 run -k "$IMAGE" -i "$INITRD" -c2 -m 256 --network mode=tap,tapif=tap0,guest_mac=02:15:15:15:15:15 \
 	-p "loglevel=4 lkvmtest=net"
 exits exit 0
@@ -22,7 +25,8 @@ sent=$(sed -n 's/^guest: sent \([0-9a-f]*\).*/\1/p' "$console" | tr -d '\r')
 has sent "^guest: send done"
 pid=$nc
 wait_exit 10
-same send "$(sum received)" "$sent"
+exec 9>&-
+same send "$(wc -c <received) $(sum received)" "$((4 << 20)) $sent"
 kill "$(pidof httpd)" 2>/dev/null
 if [ -d /sys/class/net/tap0 ]; then ok tap-kept; else not_ok tap-kept "lkvm took away a tap that was there before"; fi
 tunctl -d tap0 >/dev/null
