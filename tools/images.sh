@@ -62,6 +62,7 @@ _initrd() {
 }
 
 host_image() {
+	host_tools python3
 	kernel_image "$1"
 	_busybox "$1"
 	HOST_KERNEL=$KERNEL_IMAGE
@@ -72,6 +73,7 @@ host_image() {
 
 guest_image() {
 	local base tests
+	host_tools python3
 	kernel_image "$1"
 	_busybox "$1"
 	GUEST_KERNEL=$KERNEL_IMAGE
