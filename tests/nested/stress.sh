@@ -14,7 +14,7 @@ exits exit 0
 has vda "^guest: vda 1 $(sum disk.img)"
 has vdb "^guest: vdb 150 writes"
 has rng "^guest: hwrng ok"
-# Open: about one run in five on a busy machine, the network stands still in the middle and never goes on. Until that is mended it is said, not counted.
+# Open, cause unknown: seen with 63 of 100 answered (and 74 of 200 in an earlier form of this test). Until that is mended it is said, not counted.
 answered=$(sed -n 's/^guest: 100 packets transmitted, \([0-9]*\) packets received.*/\1/p' "$console")
 if [ "$answered" = 100 ]; then ok ping; else skip ping "known defect: ${answered:-none} of 100 pings answered with every device busy"; fi
 same lines "$(grep -aoE 'line [0-9]+ of two hundred, which go through the console.s interrupt and must all come out' "$console" | sort -u | wc -l)" 200

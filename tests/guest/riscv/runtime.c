@@ -369,9 +369,9 @@ static void set_timer(uint64_t at)
 }
 
 /*
- * Sleeps. On Linux 6.12 as the host a hart may never wake: where the timer comes due after KVM has looked whether it is pending
+ * Sleeps. On Linux 6.12 as the host a hart may never wake (seen: in WFI, its timer enabled, the PLIC idle). The likely cause, not proven: where the timer comes due after KVM has looked whether it is pending
  * (kvm_vcpu_check_block), but before the vCPU's thread is scheduled out, kvm_riscv_vcpu_timer_blocking takes it for pending and starts no
- * host timer, and nobody looks again until the next interrupt. Seen on a busy host, on Linux guests as a stopped tick. Where nothing else would
+ * host timer, and nobody looks again until the next interrupt. Where nothing else would
  * wake the hart, use delay_ms.
  */
 void doze_ms(uint64_t n)
