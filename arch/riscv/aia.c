@@ -3,10 +3,10 @@
 #include <linux/kvm.h>
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/utsname.h>
 
+#include "arch/hv_lines.h"
 #include "arch/riscv/aia.h"
 
 /* APLIC registers (AIA 4.5), offsets are the attributes of KVM_DEV_RISCV_AIA_GRP_APLIC. */
@@ -25,17 +25,12 @@
 #define DT_EDGE_RISING 1
 #define DT_LEVEL_HIGH 4
 
-struct aia_line_state {
-	pthread_mutex_t lock; /* a leaf: holds up nobody but pulses of the same line */
-	bool level;
-};
-
 struct aia {
 	struct hv *hv;
 	int fd;
 	struct aia_config config;
 	uint32_t n_ids;
-	struct aia_line_state *line; /* n_sources + 1 */
+	struct hv_lines *lines; /* n_sources + 1: there is no source 0 */
 };
 
 static int attr(struct aia *a, uint32_t group, uint64_t number, void *value, bool set)
@@ -132,11 +127,9 @@ int aia_create(struct hv *hv, const struct aia_config *config, struct aia **ret,
 	r = configure(a, e);
 	if (r < 0)
 		return r;
-	a->line = calloc(a->config.n_sources + 1, sizeof(a->line[0]));
-	if (!a->line)
-		return err_set(e, -ENOMEM, "not enough memory for the AIA");
-	for (unsigned int i = 0; i <= a->config.n_sources; i++)
-		pthread_mutex_init(&a->line[i].lock, NULL);
+	r = hv_lines_create(hv, 0, a->config.n_sources + 1, &a->lines);
+	if (r < 0)
+		return err_set(e, r, "not enough memory for the AIA");
 	*ret = TAKE(a);
 	return 0;
 }
@@ -145,9 +138,7 @@ void aia_destroy(struct aia *a)
 {
 	if (!a)
 		return;
-	for (unsigned int i = 0; a->line && i <= a->config.n_sources; i++)
-		pthread_mutex_destroy(&a->line[i].lock);
-	free(a->line);
+	hv_lines_destroy(a->lines);
 	close_fd(&a->fd);
 	free(a);
 }
@@ -157,39 +148,9 @@ unsigned int aia_n_sources(const struct aia *a)
 	return a->config.n_sources;
 }
 
-static void line_set(void *ctx, unsigned int n, bool level)
-{
-	struct aia *a = ctx;
-	struct aia_line_state *line = &a->line[n];
-
-	pthread_mutex_lock(&line->lock);
-	if (line->level != level) {
-		line->level = level;
-		a->hv->ops->irq_line(a->hv, n, level);
-	}
-	pthread_mutex_unlock(&line->lock);
-}
-
-/* The lock keeps two pulses from merging into up, up, down, down: the second rise would be none, and its message missing. */
-static void line_pulse(void *ctx, unsigned int n)
-{
-	struct aia *a = ctx;
-	struct aia_line_state *line = &a->line[n];
-
-	pthread_mutex_lock(&line->lock);
-	a->hv->ops->irq_line(a->hv, n, true);
-	a->hv->ops->irq_line(a->hv, n, false);
-	pthread_mutex_unlock(&line->lock);
-}
-
-static const struct irq_ops aia_irq_ops = { .set = line_set, .pulse = line_pulse };
-
 int aia_line(struct aia *a, unsigned int source, enum irq_trigger preferred, struct irq_line *ret)
 {
-	if (!source || source > a->config.n_sources)
-		return -EINVAL;
-	*ret = (struct irq_line){ .ops = &aia_irq_ops, .ctx = a, .n = source, .trigger = preferred };
-	return 0;
+	return source ? hv_lines_get(a->lines, source, preferred, ret) : -EINVAL;
 }
 
 static void write_aplic(struct aia *a, uint64_t offset, uint32_t v)

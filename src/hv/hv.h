@@ -107,7 +107,7 @@ struct hv_ops {
 	/* flags: KVM_MEM_*; size 0 removes the slot. */
 	int (*set_memory)(struct hv *hv, unsigned int slot, uint32_t flags, uint64_t gpa, uint64_t size, void *host);
 	int (*dirty_log)(struct hv *hv, unsigned int slot, uint64_t *bitmap);
-	/* An in-kernel device (KVM_CREATE_DEVICE); ret_fd is the caller's. */
+	/* An in-kernel device (KVM_CREATE_DEVICE); *ret_fd is the caller's. ret_fd NULL: only whether there could be one. */
 	int (*create_device)(struct hv *hv, uint32_t type, int *ret_fd);
 	int (*device_attr)(struct hv *hv, int fd, uint32_t group, uint64_t attr, void *value, bool set);
 	/* Interrupts of the in-kernel controller. */

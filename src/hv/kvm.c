@@ -107,10 +107,10 @@ static int kvm_dirty_log(struct hv *hv, unsigned int slot, uint64_t *bitmap)
 
 static int kvm_create_device(struct hv *hv, uint32_t type, int *ret_fd)
 {
-	struct kvm_create_device d = { .type = type };
+	struct kvm_create_device d = { .type = type, .flags = ret_fd ? 0 : KVM_CREATE_DEVICE_TEST };
 	int r = sys_ioctl(to_kvm(hv)->vm_fd, KVM_CREATE_DEVICE, &d);
 
-	if (r < 0)
+	if (r < 0 || !ret_fd)
 		return r;
 	*ret_fd = (int)d.fd;
 	return 0;

@@ -160,6 +160,8 @@ static int scripted_create_device(struct hv *hv, uint32_t type, int *ret_fd)
 	int fd;
 
 	HOST_CALL(hv);
+	if (!ret_fd)
+		return 0;
 	fd = sys_eventfd();
 	if (fd < 0)
 		return fd;
