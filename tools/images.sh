@@ -2,13 +2,52 @@
 # shellcheck shell=bash
 # What emulated hosts and their guests boot. Sourced after tools/lib.sh; all of it lands in $lkvm_cache.
 #
-#   kernel_image ARCH   sets KERNEL_IMAGE, KERNEL_MODULES (folder), KERNEL_VERSION: Debian's kernel
-#   host_image ARCH     sets HOST_KERNEL, HOST_INITRD, HOST_VERSION
-#   guest_image ARCH    sets GUEST_KERNEL, GUEST_INITRD
-#   qemu_system ARCH    sets the array QEMU: the emulator's command
-#   small_kernel ARCH   sets SMALL_KERNEL: a guest kernel that boots in half the time and has every driver built in
-#                       (empty with LKVM_SMALL_KERNEL=no in the environment)
-#   build_lkvm ARCH     sets LKVM: the static executable built from this tree, and LKVM_BUILD, its folder
+#   arch_table ARCH               sets the arch_* variables: all that differs between architectures, here and in what uses this
+#   kernel_image ARCH [VERSION]   sets KERNEL_IMAGE, KERNEL_MODULES (folder), KERNEL_VERSION: Debian's kernel
+#   host_image ARCH [VERSION]     sets HOST_KERNEL, HOST_INITRD, HOST_VERSION
+#   guest_image ARCH [VERSION]    sets GUEST_KERNEL, GUEST_INITRD
+#   qemu_system ARCH              sets the array QEMU: the emulator's command
+#   small_kernel ARCH             sets SMALL_KERNEL: a guest kernel that boots in half the time and has every driver built in
+#                                 (empty with LKVM_SMALL_KERNEL=no in the environment)
+#   build_lkvm ARCH               sets LKVM: the static executable built from this tree, and LKVM_BUILD, its folder
+# VERSION is 6.12 (the default, of trixie) or another that trixie-backports has, as 7.3.
+
+# arch_name       as Linux calls it, and the name of folders in this tree
+# arch_triplet    of its compiler
+# arch_gcc        the compiler's package
+# arch_elf        its number in an ELF header
+# arch_qemu, arch_qemu_package, arch_qemu_args
+#                 the emulator
+# arch_machine    irqchip -> QEMU's machine; the first of arch_irqchips is the default
+# arch_cpus       the emulated CPU: the default, and short names for others
+# arch_mode       what `nested-host --mode` knows -> words for the host kernel's command line
+# arch_console    the host's serial port
+# arch_kvm        the module to load for KVM, if it is one
+# arch_serial     the guest's serial port: its address
+arch_table() {
+	declare -gA arch_machine=() arch_cpus=() arch_mode=()
+	case $1 in
+	riscv64)
+		arch_name=riscv arch_triplet=riscv64-linux-gnu arch_gcc=gcc-riscv64-linux-gnu arch_elf=243
+		arch_qemu=qemu-system-riscv64 arch_qemu_package=qemu-system-riscv
+		arch_irqchips='plic aia'
+		arch_machine=([plic]=virt [aia]=virt,aia=aplic-imsic,aia-guests=4)
+		arch_cpus=([default]=rv64 [noaia]=max,ssaia=off,smaia=off)
+		arch_console=ttyS0 arch_kvm=kvm arch_serial=0x3f8
+		;;
+	arm64)
+		arch_name=arm64 arch_triplet=aarch64-linux-gnu arch_gcc=gcc-aarch64-linux-gnu arch_elf=183
+		arch_qemu=qemu-system-aarch64 arch_qemu_package=qemu-system-arm
+		arch_irqchips='gic3 gic2'
+		arch_machine=([gic3]=virt,virtualization=on,gic-version=3 [gic2]=virt,virtualization=on,gic-version=2)
+		# The architected PAC algorithm takes TCG half of its time.
+		arch_cpus=([default]=max,pauth-impdef=on [max]=max,pauth-impdef=on)
+		arch_mode=([vhe]='' [nvhe]=kvm-arm.mode=nvhe [hvhe]=arm64_sw.hvhe=1 [protected]=kvm-arm.mode=protected [nested]=kvm-arm.mode=nested)
+		arch_console=ttyAMA0 arch_kvm='' arch_serial=0x1000000
+		;;
+	*) die "there is no emulated host for $1; riscv64 and arm64 there are" ;;
+	esac
+}
 
 # Modules in the host's image: kvm, its shared folder, and what network and block tests use.
 HOST_MODULES=kvm,9p,9pnet_virtio,tun,tap,vhost_net,virtio_blk,virtio_net,bridge
@@ -27,21 +66,34 @@ _newer() {
 	done
 }
 
+_kernel_name() {
+	local arch=$1 version=$2 suite=$3 image
+	image=$(deb_apt "$arch" "$suite" apt-cache search --names-only "^linux-image-${version//./\\.}[.0-9]*\\+deb[0-9]+-$arch\$" |
+		cut -d' ' -f1 | sort -V | tail -n 1)
+	[ -n "$image" ] || die "$suite has no linux-image-$version for $arch; check the machine's apt sources, or set LKVM_MIRROR"
+	# From 6.19 on, the image, the modules and their lists are packages of their own.
+	echo "$image" "$(deb_apt "$arch" "$suite" apt-cache depends --no-recommends "$image" |
+		sed -n 's/.*Depends: \(linux-\(base\|binary\|modules\)-[0-9][^ ]*\).*/\1/p' | tr '\n' ' ')"
+}
+
 kernel_image() {
-	local arch=$1 name package
-	name=$lkvm_cache/kernel-$arch.name
-	if [ ! -s "$name" ]; then
-		package=$(deb_apt "$arch" trixie apt-cache depends --no-recommends "linux-image-$arch" |
-			sed -n 's/.*Depends: \(linux-image-[^ ]*\).*/\1/p' | head -n 1)
-		[ -n "$package" ] || die "trixie has no linux-image-$arch; check the machine's apt sources, or set LKVM_MIRROR"
-		echo "$package" >"$name"
+	local arch=$1 version=${2:-6.12} suite=trixie root packages
+	root=$lkvm_cache/kernel-$arch
+	if [ "$version" != 6.12 ]; then
+		suite=trixie-backports
+		root+=-$version
 	fi
-	package=$(cat "$name")
-	KERNEL_VERSION=${package#linux-image-}
-	deb_unpack "$arch" trixie "$lkvm_cache/kernel-$arch" "$package" || exit 1
-	KERNEL_IMAGE=$(echo "$lkvm_cache/kernel-$arch"/boot/vmlinu[xz]-"$KERNEL_VERSION")
-	KERNEL_MODULES=$(echo "$lkvm_cache/kernel-$arch"/*/lib/modules/"$KERNEL_VERSION")
-	[ -d "$KERNEL_MODULES" ] || KERNEL_MODULES=$lkvm_cache/kernel-$arch/lib/modules/$KERNEL_VERSION
+	if [ ! -s "$root.name" ]; then
+		packages=$(_kernel_name "$arch" "$version" "$suite") || exit 1
+		echo "$packages" >"$root.name"
+	fi
+	read -r -a packages <"$root.name"
+	KERNEL_VERSION=${packages[0]#linux-image-}
+	deb_unpack "$arch" "$suite" "$root" "${packages[@]}" || exit 1
+	KERNEL_MODULES=$(echo "$root"/*/lib/modules/"$KERNEL_VERSION")
+	[ -d "$KERNEL_MODULES" ] || KERNEL_MODULES=$root/lib/modules/$KERNEL_VERSION
+	KERNEL_IMAGE=$(echo "$root"/boot/vmlinu[xz]-"$KERNEL_VERSION")
+	[ -f "$KERNEL_IMAGE" ] || KERNEL_IMAGE=$KERNEL_MODULES/vmlinuz
 }
 
 _busybox() {
@@ -63,23 +115,23 @@ _initrd() {
 
 host_image() {
 	host_tools python3
-	kernel_image "$1"
+	kernel_image "$@"
 	_busybox "$1"
 	HOST_KERNEL=$KERNEL_IMAGE
 	HOST_VERSION=$KERNEL_VERSION
-	HOST_INITRD=$lkvm_cache/images/host-$1.cpio
+	HOST_INITRD=$lkvm_cache/images/host-$1${2:+-$2}.cpio
 	_initrd "$HOST_INITRD" "$_images/image/host-init" "$HOST_MODULES"
 }
 
 guest_image() {
-	local base tests
+	local base tests name=guest-$1${2:+-$2}
 	host_tools python3
-	kernel_image "$1"
+	kernel_image "$@"
 	_busybox "$1"
 	GUEST_KERNEL=$KERNEL_IMAGE
-	GUEST_INITRD=$lkvm_cache/images/guest-$1.cpio
-	base=$lkvm_cache/images/guest-$1-base.cpio
-	tests=$lkvm_cache/images/guest-$1-tests.cpio
+	GUEST_INITRD=$lkvm_cache/images/$name.cpio
+	base=$lkvm_cache/images/$name-base.cpio
+	tests=$lkvm_cache/images/$name-tests.cpio
 	_initrd "$base" "$_images/image/guest-init" "$GUEST_MODULES"
 	if ! _newer "$GUEST_INITRD" "$base" "$_images/guest" "$_images/guest"/*; then
 		"$lkvm_repo/tools/mkcpio" "$tests" "tree:/tests:$_images/guest" || die "$tests could not be made; see above"
@@ -88,18 +140,14 @@ guest_image() {
 }
 
 qemu_system() {
-	local root=$lkvm_cache/qemu-$1 libs loader package
-	case $1 in
-	riscv64) package=qemu-system-riscv ;;
-	arm64) package=qemu-system-arm ;;
-	*) die "there is no emulator for $1" ;;
-	esac
+	local root=$lkvm_cache/qemu-$1 libs loader
+	arch_table "$1"
 	# 7.2, which bookworm itself has, is too old for a nested host.
-	deb_unpack_deps "$(dpkg --print-architecture)" bookworm-backports,bookworm "$root" "$package" qemu-system-data || exit 1
+	deb_unpack_deps "$(dpkg --print-architecture)" bookworm-backports,bookworm "$root" "$arch_qemu_package" qemu-system-data || exit 1
 	loader=$(find "$root/lib64" "$root/lib" -maxdepth 1 -name 'ld-linux*' 2>/dev/null | head -n 1)
 	libs=$(printf '%s:' "$root"/lib/*-linux-gnu "$root"/usr/lib/*-linux-gnu)
 	# shellcheck disable=SC2034
-	QEMU=("$loader" --library-path "${libs%:}" "$root/usr/bin/qemu-system-${1/arm64/aarch64}" -L "$root/usr/share/qemu")
+	QEMU=("$loader" --library-path "${libs%:}" "$root/usr/bin/$arch_qemu" -L "$root/usr/share/qemu")
 }
 
 build_lkvm() {
@@ -124,28 +172,30 @@ build_lkvm() {
 
 _small_build() {
 	local arch=$1 config=$2 tmp=$3 tree=$3/tree
+	arch_table "$arch"
 	mkdir "$tree"
 	# Only Makefiles and Kconfig of what is not built, or the tree is twice as large.
 	tar -xf "$lkvm_cache"/linux-source/usr/src/linux-source-*.tar.xz -C "$tree" --strip-components=1 --no-same-owner --wildcards \
-		--exclude='*/Documentation/*/*' --exclude='*/tools/testing/*' --exclude='*/arch/[!r]*/*.[chS]' --exclude='*/arch/*/*.dts*' \
+		--exclude='*/Documentation/*/*' --exclude='*/tools/testing/*' --exclude="*/arch/[!${arch_name:0:1}]*/*.[chS]" --exclude='*/arch/*/*.dts*' \
 		--exclude='*/drivers/gpu/*.[ch]' --exclude='*/drivers/net/ethernet/*.[ch]' --exclude='*/drivers/net/wireless/*.[ch]' \
 		--exclude='*/drivers/media/*.[ch]' --exclude='*/sound/*.[ch]' --exclude='*/drivers/staging/*.[ch]' || return 1
 	say "building a small kernel for quick guests (once, about two minutes)"
 	(
 		cd "$tree"
-		export ARCH=riscv CROSS_COMPILE=riscv64-linux-gnu- KBUILD_BUILD_TIMESTAMP='1970-01-01' KBUILD_BUILD_USER=lkvm KBUILD_BUILD_HOST=lkvm
+		export ARCH=$arch_name CROSS_COMPILE=$arch_triplet- KBUILD_BUILD_TIMESTAMP='1970-01-01' KBUILD_BUILD_USER=lkvm KBUILD_BUILD_HOST=lkvm
 		make tinyconfig && scripts/kconfig/merge_config.sh -m .config "$config" && make olddefconfig &&
 			make -s -j2 Image
 	) >"$lkvm_cache/small-$arch.log" 2>&1 || {
 		tail -n 20 "$lkvm_cache/small-$arch.log" >&2
 		die "the small kernel does not build; see above and $lkvm_cache/small-$arch.log"
 	}
-	cp "$tree/arch/riscv/boot/Image" "$tmp/Image"
+	cp "$tree/arch/$arch_name/boot/Image" "$tmp/Image"
 	rm -rf "$tree" "$lkvm_cache/linux-source"
 }
 
 _small_make() {
-	host_tools flex bison bc make gcc libc6-dev gcc-riscv64-linux-gnu xz-utils
+	arch_table "$1"
+	host_tools flex bison bc make gcc libc6-dev "$arch_gcc" xz-utils
 	deb_unpack "$(dpkg --print-architecture)" trixie "$lkvm_cache/linux-source" linux-source-6.12
 	_small_build "$@"
 }
@@ -154,6 +204,7 @@ small_kernel() {
 	local arch=$1 config=$_images/image/small-$1.config dest=$lkvm_cache/small-$1
 	SMALL_KERNEL=''
 	[ "${LKVM_SMALL_KERNEL:-yes}" != no ] || return 0
+	[ -f "$config" ] || return 0
 	unless_stamped "$dest" "$(sha256sum <"$config" | cut -c1-16)" _small_make "$arch" "$config" || exit 1
 	SMALL_KERNEL=$dest/Image
 }
