@@ -56,6 +56,7 @@ struct machine {
 	struct loop *loop;
 	struct coalescer *coalescer; /* or NULL */
 	const struct log *log;
+	uint64_t ram_base; /* 0: the map's, until prepare */
 	uint64_t ram_size; /* bytes */
 	struct memory_backing backing;
 	unsigned int n_vcpus;
@@ -65,6 +66,7 @@ struct machine {
 	unsigned int n_nodes;
 	const char *stdout_path; /* for /chosen, e.g. "/uart@10000000", or NULL */
 	unsigned int next_slot;	 /* next free memory slot number */
+	atomic_uint said;	 /* lines of the log that the guest caused; see machine_may_say */
 	/* Bytes the guest prints through firmware (SBI console) and reads from it. Set by src/vm; thread-safe. */
 	void (*console_put)(void *ctx, const void *data, size_t len);
 	size_t (*console_get)(void *ctx, void *buf, size_t len);
@@ -84,6 +86,7 @@ enum arch_verdict {
 /* Where the devices go; virtio-mmio device i is at virtio_base + i * virtio_step. */
 struct arch_map {
 	uint64_t ram_base;
+	bool ram_moves; /* -m SIZE@ADDRESS may give a higher one */
 	uint64_t uart_base, uart_step, uart_alias; /* alias: a second address of the first UART, 0: none */
 	uint64_t rtc_base, poweroff_base, pvpanic_base;
 	uint64_t virtio_base, virtio_step;
@@ -101,6 +104,7 @@ struct arch_reg {
 
 struct arch_ops {
 	const char *name; /* "riscv64" */
+	const char *cpu_word; /* what sentences call a vCPU: "hart" */
 	const struct arch_map *map;
 	const struct option *options; /* rows over arch_config */
 	unsigned int n_options;

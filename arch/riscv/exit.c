@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* What leaves the guest and is no device's: SBI calls that KVM forwards, CSRs that it does not emulate, system events, and failures. */
 #include <errno.h>
-#include <inttypes.h>
 
+#include "arch/machine.h"
 #include "arch/riscv/riscv.h"
 #include "base/sys.h"
 
@@ -26,19 +26,8 @@
 
 #define DBCN_MAX 65536 /* bytes moved per call; the specification lets a call move fewer than asked */
 
-#define SAID_MAX 100 /* lines of the log for what the guest tries: it can try for ever, and the log may be a pipe or a disk */
-
 #define CSR_SEED 0x015
 #define SEED_ES16 (UINT64_C(2) << 30)
-
-static bool may_say(struct machine *m)
-{
-	atomic_uint *said = &riscv_state(m)->said;
-
-	/* Looked at first, so that it does not wrap. */
-	return atomic_load_explicit(said, memory_order_relaxed) < SAID_MAX &&
-	       atomic_fetch_add_explicit(said, 1, memory_order_relaxed) < SAID_MAX;
-}
 
 static void console_put(struct machine *m, const void *data, size_t len)
 {
@@ -133,7 +122,7 @@ static enum arch_verdict handle_sbi(struct machine *m, struct hv_exit *exit)
 		}
 		break;
 	default:
-		if (may_say(m))
+		if (machine_may_say(m))
 			log_debug(m->log, "SBI call 0x%lx function 0x%lx is not served", exit->sbi.extension,
 				  exit->sbi.function);
 		break;
@@ -152,7 +141,7 @@ static enum arch_verdict handle_csr(struct machine *m, struct hv_exit *exit)
 		/* Entropy source (scalar cryptography, 4.1): ES16 with 16 fresh bits, or BIST (0) when there are none. */
 		if (!sys_random(&seed, sizeof(seed)))
 			*exit->csr.ret_value = SEED_ES16 | seed;
-	} else if (may_say(m)) {
+	} else if (machine_may_say(m)) {
 		log_debug(m->log, "CSR 0x%lx is not there, reads as 0", exit->csr.number);
 	}
 	return ARCH_CONTINUE;
@@ -178,33 +167,6 @@ static enum arch_verdict handle_system_event(struct machine *m, unsigned int i, 
 	return ARCH_ERROR;
 }
 
-/* Names of exit reasons that can reach us, for sentences. */
-static const char *const reasons[] = {
-	[KVM_EXIT_UNKNOWN] = "unknown",
-	[KVM_EXIT_EXCEPTION] = "exception",
-	[KVM_EXIT_IO] = "port I/O",
-	[KVM_EXIT_HYPERCALL] = "hypercall",
-	[KVM_EXIT_DEBUG] = "debug",
-	[KVM_EXIT_HLT] = "halt",
-	[KVM_EXIT_MMIO] = "MMIO",
-	[KVM_EXIT_IRQ_WINDOW_OPEN] = "interrupt window",
-	[KVM_EXIT_SHUTDOWN] = "shutdown",
-	[KVM_EXIT_FAIL_ENTRY] = "failed entry",
-	[KVM_EXIT_INTR] = "signal",
-	[KVM_EXIT_INTERNAL_ERROR] = "internal error",
-	[KVM_EXIT_SYSTEM_EVENT] = "system event",
-	[KVM_EXIT_DIRTY_RING_FULL] = "dirty ring full",
-	[KVM_EXIT_RISCV_SBI] = "SBI call",
-	[KVM_EXIT_RISCV_CSR] = "CSR access",
-	[KVM_EXIT_NOTIFY] = "notify",
-	[KVM_EXIT_MEMORY_FAULT] = "memory fault",
-};
-
-static const char *reason_name(unsigned int n)
-{
-	return n < ARRAY_SIZE(reasons) && reasons[n] ? reasons[n] : "unheard-of";
-}
-
 enum arch_verdict riscv_handle_exit(struct machine *m, unsigned int i, struct hv_exit *exit, struct err *e)
 {
 	switch (exit->kind) {
@@ -220,24 +182,13 @@ enum arch_verdict riscv_handle_exit(struct machine *m, unsigned int i, struct hv
 	case HV_EXIT_SHUTDOWN:
 		return ARCH_POWEROFF;
 	case HV_EXIT_FAIL_ENTRY:
-		if (exit->fail_entry.reason & KVM_EXIT_FAIL_ENTRY_NO_VSFILE)
-			err_set(e, -EIO, "hart %u cannot run: host CPU %u has no free guest interrupt file; use fewer harts, or --irqchip plic",
-				i, exit->fail_entry.cpu);
-		else
-			err_set(e, -EIO, "hart %u cannot run: host CPU %u refuses to enter the guest (reason 0x%" PRIx64 ")", i,
-				exit->fail_entry.cpu, exit->fail_entry.reason);
-		return ARCH_ERROR;
-	case HV_EXIT_INTERNAL_ERROR:
-		err_set(e, -EIO, "hart %u: KVM reports an internal error (%u, 0x%" PRIx64 "); the host's kernel log may say more", i,
-			exit->internal.suberror, exit->internal.ndata ? exit->internal.data[0] : 0);
-		return ARCH_ERROR;
-	case HV_EXIT_MEMORY_FAULT:
-		err_set(e, -EFAULT, "hart %u: the host cannot provide guest memory at 0x%" PRIx64 " (%" PRIu64
-			" bytes); it may be out of memory or huge pages", i, exit->memory_fault.gpa, exit->memory_fault.size);
+		if (!(exit->fail_entry.reason & KVM_EXIT_FAIL_ENTRY_NO_VSFILE))
+			break;
+		err_set(e, -EIO, "hart %u cannot run: host CPU %u has no free guest interrupt file; use fewer harts, or --irqchip plic", i,
+			exit->fail_entry.cpu);
 		return ARCH_ERROR;
 	default:
-		err_set(e, -EIO, "hart %u left the guest for a reason that lkvm does not handle (%u, %s)", i, exit->unknown_reason,
-			reason_name(exit->unknown_reason));
-		return ARCH_ERROR;
+		break;
 	}
+	return machine_failed_exit(m, i, exit, e);
 }

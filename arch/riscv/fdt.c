@@ -6,36 +6,7 @@
 #include "arch/riscv/aia.h"
 #include "arch/riscv/fdt.h"
 #include "arch/riscv/riscv.h"
-#include "base/sys.h"
 #include "hw/plic.h"
-
-static int write_chosen(struct machine *m, struct dt *dt, uint64_t initrd, uint64_t initrd_size, struct err *e)
-{
-	uint8_t seed[64];
-	uint64_t kaslr;
-	char path[128];
-	int r = sys_random(seed, sizeof(seed));
-
-	if (r >= 0)
-		r = sys_random(&kaslr, sizeof(kaslr));
-	if (r < 0)
-		return err_set(e, r, "the host has no random numbers for the guest: %s", err_name(r));
-	dt_begin(dt, "chosen");
-	dt_prop_string(dt, "bootargs", m->boot.cmdline ? m->boot.cmdline : "");
-	if (m->stdout_path) {
-		/* Devices stand on /soc. */
-		snprintf(path, sizeof(path), "%s%s", strncmp(m->stdout_path, "/soc/", 5) ? "/soc" : "", m->stdout_path);
-		dt_prop_string(dt, "stdout-path", path);
-	}
-	if (initrd_size) {
-		dt_prop_u64(dt, "linux,initrd-start", initrd);
-		dt_prop_u64(dt, "linux,initrd-end", initrd + initrd_size);
-	}
-	dt_prop(dt, "rng-seed", seed, sizeof(seed));
-	dt_prop_u64(dt, "kaslr-seed", kaslr);
-	dt_end(dt);
-	return 0;
-}
 
 static const char *mmu_type(uint64_t satp_mode)
 {
@@ -90,15 +61,7 @@ static void write_cpus(struct machine *m, struct dt *dt, const char *isa)
 		dt_end(dt);
 		dt_end(dt);
 	}
-	dt_begin(dt, "cpu-map");
-	dt_begin(dt, "cluster0");
-	for (unsigned int i = 0; i < m->n_vcpus; i++) {
-		dt_begin(dt, "core%u", i);
-		dt_prop_u32(dt, "cpu", RISCV_PHANDLE_CPU + i);
-		dt_end(dt);
-	}
-	dt_end(dt);
-	dt_end(dt);
+	boot_write_cpu_map(m, dt, RISCV_PHANDLE_CPU);
 	dt_end(dt);
 }
 
@@ -117,13 +80,9 @@ static void write_soc(struct machine *m, struct dt *dt)
 		aia_write_dt(s->aia, dt);
 	else if (s->plic)
 		plic_write_dt(s->plic, dt);
-	for (unsigned int i = 0; i < m->n_nodes; i++)
-		if (!m->node[i].root)
-			m->node[i].write(m->node[i].ctx, dt);
+	boot_write_nodes(m, dt, false);
 	dt_end(dt);
-	for (unsigned int i = 0; i < m->n_nodes; i++)
-		if (m->node[i].root)
-			m->node[i].write(m->node[i].ctx, dt);
+	boot_write_nodes(m, dt, true);
 }
 
 int riscv_fdt_build(struct machine *m, uint64_t initrd, uint64_t initrd_size, void **ret_blob, size_t *ret_size, struct err *e)
@@ -147,15 +106,12 @@ int riscv_fdt_build(struct machine *m, uint64_t initrd, uint64_t initrd_size, vo
 	dt_prop_u32(&dt, "#size-cells", 2);
 	dt_prop_string(&dt, "compatible", "linux,dummy-virt");
 	dt_prop_string(&dt, "model", "lkvm,riscv-virt");
-	r = write_chosen(m, &dt, initrd, initrd_size, e);
+	r = boot_write_chosen(m, &dt, initrd, initrd_size, 0, e);
 	if (r < 0) {
 		dt_abort(&dt);
 		return r;
 	}
-	dt_begin(&dt, "memory@%llx", (unsigned long long)RISCV_RAM_BASE);
-	dt_prop_string(&dt, "device_type", "memory");
-	dt_prop_reg(&dt, RISCV_RAM_BASE, m->ram_size);
-	dt_end(&dt);
+	boot_write_memory(m, &dt);
 	write_cpus(m, &dt, isa);
 	write_soc(m, &dt);
 	dt_end(&dt);

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "arch/machine.h"
 #include "arch/riscv/riscv.h"
 
 #define CONFIG(f) { "config." #f, RISCV_REG_CONFIG(f), 1 }
@@ -95,26 +96,15 @@ struct walk {
 	int n;
 };
 
-/* Gives out one register; with probe, none that the host does not have. */
-static void visit(struct walk *w, uint64_t id, bool probe)
+static void visit(struct walk *w, uint64_t id)
 {
-	struct arch_reg reg = { .id = id, .size = KVM_REG_SIZE(id) };
-	int r = -EFBIG;
-
-	if (reg.size <= sizeof(reg.value))
-		r = w->vcpu->hv->ops->get_reg(w->vcpu, id, reg.value);
-	if (r < 0 && probe)
-		return;
-	reg.readable = r >= 0;
-	riscv_reg_name(id, reg.name);
-	w->fn(w->ctx, &reg);
-	w->n++;
+	w->n += reg_give(w->vcpu, id, true, riscv_reg_name, w->fn, w->ctx);
 }
 
 static void visit_exts(struct walk *w, const struct riscv_ext *exts, unsigned int n, uint64_t base)
 {
 	for (unsigned int i = 0; i < n; i++)
-		visit(w, base + exts[i].id, true);
+		visit(w, base + exts[i].id);
 }
 
 /* The UAPI's number for a power-of-two size in bytes. */
@@ -144,7 +134,7 @@ static void walk_table(struct walk *w)
 			id |= size_bits(vlenb);
 		}
 		for (unsigned int k = 0; k < row->count; k++)
-			visit(w, id + k, true);
+			visit(w, id + k);
 	}
 	visit_exts(w, riscv_isa_exts, riscv_n_isa_exts, RISCV_REG_ISA(0));
 	visit_exts(w, riscv_sbi_exts, riscv_n_sbi_exts, RISCV_REG_SBI(0));
@@ -153,34 +143,16 @@ static void walk_table(struct walk *w)
 int riscv_for_each_reg(struct machine *m, unsigned int i, void (*fn)(void *ctx, const struct arch_reg *reg), void *ctx)
 {
 	struct walk w = { .vcpu = m->vcpu[i].hv, .fn = fn, .ctx = ctx };
-	CLEANUP_FREE uint64_t *ids = NULL;
-	unsigned int max = 512;
-	int n;
+	int n = reg_give_all(w.vcpu, riscv_reg_name, fn, ctx);
 
-	for (;;) {
-		free(ids);
-		ids = malloc(max * sizeof(*ids));
-		if (!ids)
-			return -ENOMEM;
-		n = w.vcpu->hv->ops->reg_list(w.vcpu, ids, max);
-		if (n < 0 || (unsigned int)n <= max)
-			break;
-		if (n > 65536)
-			return -E2BIG;
-		max = (unsigned int)n;
-	}
-	if (n <= 0)
-		walk_table(&w);
-	for (int k = 0; k < n; k++)
-		visit(&w, ids[k], false);
+	if (n)
+		return n;
+	walk_table(&w);
 	return w.n;
 }
 
 /* Names in rows of a dump, with where they come from. */
-static const struct {
-	const char *name;
-	uint64_t id;
-} dumped[] = {
+static const struct reg_dumped dumped[] = {
 #define D(f) { #f, RISCV_REG_CORE(regs.f) }
 #define DC(f) { #f, RISCV_REG_CSR(f) }
 	D(pc), { "mode", RISCV_REG_CORE(mode) }, DC(sstatus), DC(satp),
@@ -194,25 +166,7 @@ static const struct {
 
 void riscv_dump_vcpu(struct machine *m, unsigned int i, char *buf, size_t len)
 {
-	struct hv_vcpu *vcpu = i < m->n_vcpus ? m->vcpu[i].hv : NULL;
-	size_t used = 0;
-
-	if (!len)
-		return;
-	buf[0] = 0;
-	if (!vcpu)
-		return;
-	for (unsigned int k = 0; k < ARRAY_SIZE(dumped) && used < len; k++) {
-		const char *end = k % 4 == 3 || k + 1 == ARRAY_SIZE(dumped) ? "\n" : "  ";
-		uint64_t v = 0;
-		int n;
-
-		if (vcpu->hv->ops->get_reg(vcpu, dumped[k].id, &v) < 0)
-			n = snprintf(buf + used, len - used, "%8s %-18s%s", dumped[k].name, "?", end);
-		else
-			n = snprintf(buf + used, len - used, "%8s 0x%016" PRIx64 "%s", dumped[k].name, v, end);
-		used += (size_t)MAX(n, 0);
-	}
+	reg_dump(i < m->n_vcpus ? m->vcpu[i].hv : NULL, dumped, ARRAY_SIZE(dumped), buf, len);
 }
 
 /* Registers whose value after reset is not left to the guest's software. The rest (x1 to x31, fp, vector) is cleared for privacy's sake. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* The RISC-V machine: where things are, and in what order a VM is put together. */
 #include <errno.h>
-#include <inttypes.h>
 
+#include "arch/machine.h"
 #include "arch/riscv/aia.h"
 #include "arch/riscv/fdt.h"
 #include "arch/riscv/riscv.h"
@@ -21,20 +21,6 @@ static const struct arch_map map = {
 	.n_virtio = RISCV_N_VIRTIO,
 };
 
-static int check_vcpus(struct machine *m, struct err *e)
-{
-	int max = hv_capability(m->hv, KVM_CAP_MAX_VCPUS);
-
-	if (max <= 0)
-		max = hv_capability(m->hv, KVM_CAP_NR_VCPUS);
-	if (max <= 0)
-		max = 4; /* what the KVM documentation promises in that case */
-	max = MIN(max, MACHINE_MAX_VCPUS);
-	if (!m->n_vcpus || m->n_vcpus > (unsigned int)max)
-		return err_set(e, -EINVAL, "%u vCPUs are not possible here: give -c a number from 1 to %d", m->n_vcpus, max);
-	return 0;
-}
-
 static int choose_irqchip(struct machine *m, struct err *e)
 {
 	struct riscv_state *s = riscv_state(m);
@@ -52,46 +38,19 @@ static int choose_irqchip(struct machine *m, struct err *e)
 	return 0;
 }
 
-static int add_ram(struct machine *m, struct err *e)
-{
-	int bits = hv_capability(m->hv, KVM_CAP_VM_GPA_BITS);
-	uint64_t limit = UINT64_C(1) << (bits >= 32 && bits < 63 ? bits : 41); /* Sv39x4 has 41 bits, and every host has it */
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	int r;
-
-	if (m->ram_size < RISCV_MIN_RAM)
-		return err_set(e, -EINVAL, "%" PRIu64 " MiB of RAM are too few: give at least -m %" PRIu64, m->ram_size >> 20, RISCV_MIN_RAM >> 20);
-	if (m->ram_size > limit - RISCV_RAM_BASE)
-		return err_set(e, -EINVAL, "%" PRIu64 " MiB of RAM are more than this host can give a guest: at most -m %" PRIu64, m->ram_size >> 20,
-			       (limit - RISCV_RAM_BASE) >> 20);
-	m->ram_size = round_down(m->ram_size, page);
-	r = memory_add(m->memory, RISCV_RAM_BASE, m->ram_size, &m->backing, e);
-	if (r < 0)
-		return err_set(e, r, "%" PRIu64 " MiB of RAM cannot be had: %s", m->ram_size >> 20, err_name(r));
-	for (unsigned int i = 0; i < m->memory->n_regions; i++) {
-		const struct memory_region *g = &m->memory->region[i];
-
-		if (g->gpa != RISCV_RAM_BASE)
-			continue;
-		r = m->hv->ops->set_memory(m->hv, m->next_slot++, 0, g->gpa, g->size, g->host);
-		if (r < 0)
-			return err_set(e, r, "KVM refuses %" PRIu64 " MiB of RAM (%s): give less with -m", m->ram_size >> 20, err_name(r));
-	}
-	return 0;
-}
-
 static int prepare(struct machine *m, struct err *e)
 {
 	struct riscv_state *s;
+	int bits = hv_capability(m->hv, KVM_CAP_VM_GPA_BITS);
 	uint64_t args[4] = { 0 };
-	int r = check_vcpus(m, e);
+	int r = machine_check_vcpus(m, e);
 
 	if (r < 0)
 		return r;
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return err_set(e, -ENOMEM, "not enough memory for the machine");
-	s->kernel.fd = s->initrd.fd = -1;
+	boot_init(&s->boot);
 	s->next_irq = 1;
 	m->arch_state = s;
 	r = choose_irqchip(m, e);
@@ -99,7 +58,8 @@ static int prepare(struct machine *m, struct err *e)
 		return r;
 	if (hv_capability(m->hv, KVM_CAP_RISCV_MP_STATE_RESET) > 0)
 		s->reset_by_hv = m->hv->ops->enable_capability(m->hv, KVM_CAP_RISCV_MP_STATE_RESET, args) >= 0;
-	return add_ram(m, e);
+	/* Sv39x4 has 41 bits, and every host has it. */
+	return machine_add_ram(m, RISCV_MIN_RAM, bits >= 32 && bits < 63 ? (unsigned int)bits : 41, e);
 }
 
 static int create_vcpu(struct machine *m, unsigned int i, struct err *e)
@@ -198,14 +158,14 @@ static void destroy(struct machine *m)
 		return;
 	aia_destroy(s->aia);
 	plic_destroy(s->plic);
-	image_close(&s->kernel);
-	image_close(&s->initrd);
+	boot_close(&s->boot);
 	free(s);
 	m->arch_state = NULL;
 }
 
 const struct arch_ops arch_riscv64 = {
 	.name = "riscv64",
+	.cpu_word = "hart",
 	.map = &map,
 	.options = riscv_options,
 	.n_options = RISCV_N_OPTIONS,

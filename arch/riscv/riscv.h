@@ -6,10 +6,8 @@
 #include <asm/kvm.h>
 #include <linux/kvm.h>
 
-#include <stdatomic.h>
-
 #include "arch/arch.h"
-#include "arch/image.h"
+#include "arch/boot.h"
 
 #define RISCV_RAM_BASE UINT64_C(0x80000000)
 #define RISCV_IRQCHIP_BASE UINT64_C(0x08000000) /* PLIC, or the first hart's IMSIC */
@@ -44,15 +42,13 @@ struct riscv_state {
 	unsigned int next_irq;
 	bool loaded;	 /* load ran before: this is a restart */
 	bool reset_by_hv; /* KVM_CAP_RISCV_MP_STATE_RESET is on */
-	struct image_file kernel, initrd;
+	struct boot boot;
 
 	/* What the guest's harts are, read from vCPU 0 after the options were applied. */
 	bool isa[KVM_RISCV_ISA_EXT_MAX];
 	uint64_t satp_mode;	     /* the mode field: 8, 9, 10 */
 	uint64_t cbom, cboz, cbop;   /* block sizes in bytes, 0: none */
 	uint64_t timebase;	     /* Hz */
-
-	atomic_uint said; /* lines of the log that the guest caused */
 };
 
 static inline struct riscv_state *riscv_state(struct machine *m)
