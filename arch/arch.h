@@ -22,6 +22,7 @@
 #include "memory.h"
 
 #define MACHINE_MAX_VCPUS 512
+#define MACHINE_MAX_HOST_CPUS 4096
 
 /* What the guest is started with; strings belong to the configuration. */
 struct machine_boot {
@@ -59,6 +60,7 @@ struct machine {
 	uint64_t ram_base; /* 0: the map's, until prepare */
 	uint64_t ram_size; /* bytes */
 	struct memory_backing backing;
+	const uint64_t *affinity; /* bitmap of MACHINE_MAX_HOST_CPUS host CPUs that run the vCPUs' threads, or NULL: all */
 	unsigned int n_vcpus;
 	struct machine_vcpu *vcpu; /* n_vcpus */
 	struct machine_boot boot;
@@ -110,6 +112,8 @@ struct arch_ops {
 	unsigned int n_options;
 	size_t config_size;
 
+	/* Bits of guest physical address that this RAM needs (base 0: the map's), for hv_kvm_create. NULL: none need be asked for. */
+	unsigned int (*gpa_bits)(uint64_t ram_base, uint64_t ram_size);
 	/* Chooses the irqchip, adds RAM to memory and hv, checks limits (number of vCPUs, RAM size). */
 	int (*prepare)(struct machine *m, struct err *e);
 	/* Creates vCPU i (m->vcpu[i].hv) and applies the options that must come before its first run. */
@@ -137,6 +141,12 @@ struct arch_ops {
 };
 
 extern const struct arch_ops arch_riscv64;
+extern const struct arch_ops arch_arm64;
+
+static inline unsigned int arch_gpa_bits(const struct arch_ops *arch, uint64_t ram_base, uint64_t ram_size)
+{
+	return arch->gpa_bits ? arch->gpa_bits(ram_base, ram_size) : 0;
+}
 
 /* The host's own architecture, or NULL where no guest can run (a developer's machine). */
 const struct arch_ops *arch_host(void);

@@ -62,6 +62,7 @@ const struct option riscv_options[] = {
 	  .help = "architecture id that the guest sees (0: the host's)", .group = "RISC-V" },
 	{ .name = "custom-mimpid", .type = OPTION_UINT, .offset = FIELD(mimpid), .value = "ID",
 	  .help = "implementation id that the guest sees (0: the host's)", .group = "RISC-V" },
+	{ .name = "no-pvtime", .group = "Not served", .refused = "--no-pvtime: stolen time is an SBI extension on this architecture; use --disable-sbi-sta" },
 	ISA_EXTENSIONS(ISA_OPTION)
 	SBI_EXTENSIONS(SBI_OPTION)
 };

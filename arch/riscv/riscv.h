@@ -89,7 +89,7 @@ extern const unsigned int riscv_n_isa_exts;
 extern const struct riscv_ext riscv_sbi_exts[];
 extern const unsigned int riscv_n_sbi_exts;
 extern const struct option riscv_options[];
-#define RISCV_N_OPTIONS (4 + KVM_RISCV_ISA_EXT_MAX + KVM_RISCV_SBI_EXT_MAX)
+#define RISCV_N_OPTIONS (5 + KVM_RISCV_ISA_EXT_MAX + KVM_RISCV_SBI_EXT_MAX)
 
 /* Applies --disable-*, --custom-* and what is enabled for our own use to one vCPU. */
 int riscv_isa_apply(struct machine *m, struct hv_vcpu *vcpu, struct err *e);

@@ -125,6 +125,24 @@ static int set_number(const struct option *o, void *field, const char *value, st
 	return 0;
 }
 
+/* "512M@0x90000000": the address goes to its own field. */
+static int set_size(const struct option *o, void *config, const char *value, struct err *e)
+{
+	const char *sign = o->at_offset ? strchr(value, '@') : NULL;
+	uint64_t at = 0;
+	char size[64];
+	int r;
+
+	if (sign && (sign - value >= (ptrdiff_t)sizeof(size) || option_parse_size(sign + 1, 1, &at) < 0 || !at))
+		return err_set(e, -EINVAL, "--%s takes a size and an address such as 512M@0x90000000, not \"%s\"", o->name, value);
+	if (sign)
+		snprintf(size, sizeof(size), "%.*s", (int)(sign - value), value);
+	r = set_number(o, (char *)config + o->offset, sign ? size : value, e);
+	if (r >= 0 && o->at_offset)
+		memcpy((char *)config + o->at_offset, &at, sizeof(at));
+	return r;
+}
+
 static int set_choice(const struct option *o, void *field, const char *value, struct err *e)
 {
 	char list[200];
@@ -181,8 +199,9 @@ int option_set(const struct option *o, void *config, const char *value, struct e
 	if (!value)
 		return err_set(e, -EINVAL, "--%s needs a value", o->name);
 	switch (o->type) {
-	case OPTION_UINT:
 	case OPTION_SIZE:
+		return set_size(o, config, value, e);
+	case OPTION_UINT:
 		return set_number(o, field, value, e);
 	case OPTION_CHOICE:
 		return set_choice(o, field, value, e);
@@ -208,7 +227,8 @@ int option_get(const struct option *o, const void *config, unsigned int index, c
 	const void *field = (const char *)config + o->offset;
 	const struct option_list *list;
 	const char *s = NULL;
-	uint64_t v;
+	char size[32];
+	uint64_t v, at = 0;
 
 	if (len)
 		buf[0] = 0;
@@ -223,7 +243,12 @@ int option_get(const struct option *o, const void *config, unsigned int index, c
 		return v ? snprintf(buf, len, "%" PRIu64, v) : 0;
 	case OPTION_SIZE:
 		v = *(const uint64_t *)field;
-		return v ? print_size(v, buf, len) : 0;
+		if (o->at_offset)
+			memcpy(&at, (const char *)config + o->at_offset, sizeof(at));
+		if (!v || !at)
+			return v ? print_size(v, buf, len) : 0;
+		print_size(v, size, sizeof(size));
+		return snprintf(buf, len, "%s@0x%" PRIx64, size, at);
 	case OPTION_STRING:
 		s = *(char *const *)field;
 		break;

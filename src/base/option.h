@@ -33,6 +33,7 @@ struct option {
 	size_t offset;	       /* of the field in the configuration structure */
 	uint64_t min, max;     /* OPTION_UINT, OPTION_SIZE; max 0: no bound */
 	uint64_t unit;	       /* OPTION_SIZE: what a number without suffix counts, in bytes */
+	size_t at_offset;      /* OPTION_SIZE: of a uint64_t for what follows an '@' (an address in bytes, suffixes as well); 0: none may */
 	const char *const *choices; /* OPTION_CHOICE, NULL-terminated */
 	const char *value;     /* what help calls the value: "MiB", "PATH" */
 	const char *help;      /* one line */

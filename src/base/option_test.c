@@ -3,12 +3,13 @@
 
 #include <errno.h>
 
+#include "base/sys.h"
 #include "base/util.h"
 #include "tests/test.h"
 
 struct config {
 	bool flag;
-	uint64_t cpus, mem;
+	uint64_t cpus, mem, at;
 	char *kernel;
 	struct option_list disks;
 	unsigned int mode;
@@ -18,7 +19,7 @@ static const char *const modes[] = {"auto", "plic", "aia", NULL};
 static const struct option options[] = {
 	{"flag", 'f', OPTION_FLAG, offsetof(struct config, flag)},
 	{"cpus", 'c', OPTION_UINT, offsetof(struct config, cpus), .min = 1, .max = 512},
-	{"mem", 'm', OPTION_SIZE, offsetof(struct config, mem), .min = MIB(32), .unit = MIB(1)},
+	{"mem", 'm', OPTION_SIZE, offsetof(struct config, mem), .min = MIB(32), .unit = MIB(1), .at_offset = offsetof(struct config, at)},
 	{"kernel", 'k', OPTION_STRING, offsetof(struct config, kernel)},
 	{"disk", 'd', OPTION_LIST, offsetof(struct config, disks)},
 	{"irqchip", 0, OPTION_CHOICE, offsetof(struct config, mode), .choices = modes},
@@ -26,6 +27,38 @@ static const struct option options[] = {
 };
 
 enum { FLAG, CPUS, MEM, KERNEL, DISK, MODE, SDL };
+
+static void test_address(void)
+{
+	static const char *const bad[] = {"64@", "64@x", "@1", "64@0", "64@1@2", "64@0x80000000000000000", "1@2G"};
+	struct config c = {0};
+	struct err e = {0};
+	char buf[64];
+
+	CHECK_EQ(option_set(&options[MEM], &c, "64@0x90000000", &e), 0);
+	CHECK(c.mem == MIB(64) && c.at == 0x90000000);
+	option_get(&options[MEM], &c, 0, buf, sizeof(buf));
+	CHECK_STR(buf, "64M@0x90000000");
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
+		CHECK_EQ(option_set(&options[MEM], &c, bad[i], &e), -EINVAL);
+		CHECK(c.mem == MIB(64) && c.at == 0x90000000);
+	}
+	CHECK_EQ(option_set(&options[MEM], &c, "1G@4G", &e), 0);
+	CHECK(c.mem == GIB(1) && c.at == GIB(4));
+	CHECK_EQ(option_set(&options[MEM], &c, "1G", &e), 0);
+	CHECK(c.mem == GIB(1) && c.at == 0);
+}
+
+static void test_cpulist(void)
+{
+	static const char *const bad[] = {"", ",", "1,,2", "a", "1-", "3-2", "64", "0-64", "1 2", "-1"};
+	uint64_t map;
+
+	CHECK_EQ(sys_parse_cpulist("0,2-4,63\n", &map, 64), 0);
+	CHECK_EQ(map, UINT64_C(0x800000000000001d));
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++)
+		CHECK_EQ(sys_parse_cpulist(bad[i], &map, 64), -EINVAL);
+}
 
 static void test_set(void)
 {
@@ -144,6 +177,8 @@ static void test_keys(void)
 int main(void)
 {
 	test_set();
+	test_address();
+	test_cpulist();
 	test_numbers();
 	test_keys();
 	return test_result();

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "base/bitmap.h"
 #include "base/sys.h"
 
 #include <errno.h>
@@ -155,6 +156,36 @@ static void *run_thread(void *ctx)
 	free(ctx);
 	prctl(PR_SET_NAME, start.name, 0, 0, 0);
 	return start.fn(start.arg);
+}
+
+int sys_parse_cpulist(const char *text, uint64_t *map, size_t bits)
+{
+	bool any = false;
+
+	memset(map, 0, bits / 8);
+	while (*text && *text != '\n') {
+		unsigned long first, last;
+		char *end;
+
+		if (*text < '0' || *text > '9')
+			return -EINVAL;
+		first = last = strtoul(text, &end, 10);
+		if (*end == '-' && end[1] >= '0' && end[1] <= '9')
+			last = strtoul(end + 1, &end, 10);
+		if (first > last || last >= bits || (*end && *end != ',' && *end != '\n'))
+			return -EINVAL;
+		for (; first <= last; first++)
+			bitmap_set(map, first);
+		any = true;
+		text = *end == ',' ? end + 1 : end;
+	}
+	return any ? 0 : -EINVAL;
+}
+
+int sys_set_affinity(const uint64_t *map, size_t bits)
+{
+	/* The system call itself: the kernel takes words, C libraries sets of a fixed size. */
+	return syscall(SYS_sched_setaffinity, 0, bits / 8, map) < 0 ? -errno : 0;
 }
 
 int sys_thread_start(void *(*fn)(void *), void *arg, const char *name, unsigned long *ret_thread)

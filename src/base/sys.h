@@ -31,6 +31,11 @@ int sys_random(void *buf, size_t len);
 /* Monotonic time in nanoseconds. */
 uint64_t sys_now_ns(void);
 
+/* A list of CPUs as the kernel writes it, "0,2-5", into a bitmap of `bits` (a multiple of 64): 0, or -EINVAL, also for none and for numbers beyond. */
+int sys_parse_cpulist(const char *text, uint64_t *map, size_t bits);
+/* The calling thread runs on these CPUs only. 0 or -errno. */
+int sys_set_affinity(const uint64_t *map, size_t bits);
+
 /* Starts a thread with every signal blocked, so that a host program's handlers never run on ours. 0 or -errno. */
 int sys_thread_start(void *(*fn)(void *), void *arg, const char *name, unsigned long *ret_thread);
 

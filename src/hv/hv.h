@@ -28,6 +28,7 @@ enum hv_exit_kind {
 	HV_EXIT_RISCV_SBI,	/* .sbi */
 	HV_EXIT_RISCV_CSR,	/* .csr */
 	HV_EXIT_ARM_NISV,	/* .memory_fault.gpa and .nisv_syndrome */
+	HV_EXIT_ARM_SEA,	/* .sea: memory of the host has failed under the guest */
 	HV_EXIT_UNKNOWN,	/* .unknown_reason */
 };
 
@@ -60,6 +61,9 @@ struct hv_exit {
 			uint64_t flags, gpa, size;
 			uint64_t nisv_syndrome;
 		} memory_fault;
+		struct {
+			uint64_t flags, esr, gva, gpa; /* KVM_EXIT_ARM_SEA_FLAG_* */
+		} sea;
 		struct {
 			unsigned long extension, function;
 			unsigned long args[6];
@@ -119,6 +123,8 @@ struct hv_ops {
 	/* Coalesced MMIO: writes in the zone wait in a ring. pop: 1 and the oldest, 0 when empty; callers serialise pops. */
 	int (*coalesce)(struct hv *hv, uint64_t gpa, uint32_t size, bool add);
 	int (*coalesced_pop)(struct hv *hv, struct hv_coalesced *ret);
+	/* A VM ioctl that no operation covers (KVM_ARM_PREFERRED_TARGET, ...), by the kernel's number. Result or -errno. */
+	int (*vm_ioctl)(struct hv *hv, unsigned long request, void *arg);
 	int (*create_vcpu)(struct hv *hv, unsigned long id, struct hv_vcpu **ret);
 
 	void (*vcpu_destroy)(struct hv_vcpu *vcpu);
@@ -153,9 +159,10 @@ struct hv_vcpu {
 
 /*
  * A VM from /dev/kvm (or `path`). Errors carry the sentence: no such device, no permission, API version, no memory.
- * The VM and all vCPUs belong to the caller: vCPUs are destroyed before it.
+ * The VM and all vCPUs belong to the caller: vCPUs are destroyed before it. gpa_bits: of guest physical address that the guest needs, for hosts where the VM's
+ * type says so (arm64); 0: KVM's own choice.
  */
-int hv_kvm_create(const char *path, struct hv **ret, struct err *e);
+int hv_kvm_create(const char *path, unsigned int gpa_bits, struct hv **ret, struct err *e);
 
 static inline void hv_destroy(struct hv *hv)
 {

@@ -232,6 +232,11 @@ static int kvm_coalesced_pop(struct hv *hv, struct hv_coalesced *ret)
 	return 1;
 }
 
+static int kvm_vm_ioctl(struct hv *hv, unsigned long request, void *arg)
+{
+	return sys_ioctl(to_kvm(hv)->vm_fd, request, arg);
+}
+
 static void kvm_vcpu_destroy(struct hv_vcpu *vcpu)
 {
 	struct kvm_vcpu *v = to_vcpu(vcpu);
@@ -382,6 +387,13 @@ static void decode_exit(struct kvm_run *run, struct hv_exit *x)
 		x->csr.write_mask = run->riscv_csr.write_mask;
 		x->csr.ret_value = &run->riscv_csr.ret_value;
 		break;
+	case KVM_EXIT_ARM_SEA:
+		x->kind = HV_EXIT_ARM_SEA;
+		x->sea.flags = run->arm_sea.flags;
+		x->sea.esr = run->arm_sea.esr;
+		x->sea.gva = run->arm_sea.gva;
+		x->sea.gpa = run->arm_sea.gpa;
+		break;
 	case KVM_EXIT_ARM_NISV:
 		x->kind = HV_EXIT_ARM_NISV;
 		x->memory_fault.gpa = run->arm_nisv.fault_ipa;
@@ -497,6 +509,7 @@ static const struct hv_ops kvm_ops = {
 	.ioeventfd = kvm_ioeventfd,
 	.coalesce = kvm_coalesce,
 	.coalesced_pop = kvm_coalesced_pop,
+	.vm_ioctl = kvm_vm_ioctl,
 	.create_vcpu = kvm_create_vcpu,
 	.vcpu_destroy = kvm_vcpu_destroy,
 	.vcpu_run = kvm_vcpu_run,
@@ -527,11 +540,26 @@ static int open_failed(const char *path, int code, struct err *e)
 	}
 }
 
-int hv_kvm_create(const char *path, struct hv **ret, struct err *e)
+#define ARM_DEFAULT_GPA_BITS 40 /* of VM type 0; hosts may have fewer or more */
+
+/* KVM_CREATE_VM's type (Documentation/virt/kvm/api.rst, 4.2), or -errno. */
+static int vm_type(int sys_fd, unsigned int gpa_bits, struct err *e)
+{
+	int max = gpa_bits ? sys_ioctl_value(sys_fd, KVM_CHECK_EXTENSION, KVM_CAP_ARM_VM_IPA_SIZE) : 0;
+
+	if (!gpa_bits || (max <= 0 && gpa_bits <= ARM_DEFAULT_GPA_BITS))
+		return 0;
+	if (gpa_bits > (unsigned int)MAX(max, 0))
+		return err_set(e, -EINVAL, "the guest's RAM ends beyond the %d bits of address that this host can give a guest: give it less, or "
+			       "lower, with -m", max > 0 ? max : ARM_DEFAULT_GPA_BITS);
+	return MIN(max, (int)MAX(gpa_bits, (unsigned int)ARM_DEFAULT_GPA_BITS)) & (int)KVM_VM_TYPE_ARM_IPA_SIZE_MASK;
+}
+
+int hv_kvm_create(const char *path, unsigned int gpa_bits, struct hv **ret, struct err *e)
 {
 	const char *dev = path ? path : "/dev/kvm";
 	struct kvm_hv *k = calloc(1, sizeof(*k));
-	int r;
+	int r, type;
 
 	if (!k)
 		return err_set(e, -ENOMEM, "out of memory");
@@ -549,8 +577,11 @@ int hv_kvm_create(const char *path, struct hv **ret, struct err *e)
 			    dev, r < 0 ? err_name(r) : "12");
 		goto fail;
 	}
+	r = type = vm_type(k->sys_fd, gpa_bits, e);
+	if (r < 0)
+		goto fail;
 	do
-		r = k->vm_fd = sys_ioctl_value(k->sys_fd, KVM_CREATE_VM, 0);
+		r = k->vm_fd = sys_ioctl_value(k->sys_fd, KVM_CREATE_VM, (unsigned long)type);
 	while (r == -EINTR);
 	if (r < 0) {
 		err_set(e, r, "%s: a virtual machine cannot be created: %s", dev, err_name(r));

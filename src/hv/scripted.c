@@ -277,6 +277,12 @@ static int scripted_coalesced_pop(struct hv *hv, struct hv_coalesced *ret)
 	return n;
 }
 
+static int scripted_vm_ioctl(struct hv *hv, unsigned long request, void *arg)
+{
+	HOST_CALL(hv);
+	return 0;
+}
+
 /* --- vCPUs --- */
 
 static int scripted_create_vcpu(struct hv *hv, unsigned long id, struct hv_vcpu **ret)
@@ -538,6 +544,7 @@ static const struct hv_ops scripted_ops = {
 	.ioeventfd = scripted_ioeventfd,
 	.coalesce = scripted_coalesce,
 	.coalesced_pop = scripted_coalesced_pop,
+	.vm_ioctl = scripted_vm_ioctl,
 	.create_vcpu = scripted_create_vcpu,
 	.vcpu_destroy = scripted_vcpu_destroy,
 	.vcpu_run = scripted_vcpu_run,

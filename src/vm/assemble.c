@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/sys.h"
 #include "vm/devices.h"
 #include "vm/vm.h"
 
@@ -64,7 +65,10 @@ static int make_machine(struct lkvm_vm *vm, struct err *e)
 	m->arch = c->arch;
 	m->arch_config = c->arch_config;
 	m->log = &vm->log;
+	m->ram_base = c->mem_base;
 	m->ram_size = c->mem;
+	if (c->vcpu_affinity && sys_parse_cpulist(c->vcpu_affinity, vm->affinity, MACHINE_MAX_HOST_CPUS) >= 0)
+		m->affinity = vm->affinity;
 	m->backing = (struct memory_backing){ .hugetlbfs = c->hugetlbfs };
 	m->console_put = console_put;
 	m->console_get = console_get;

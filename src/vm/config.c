@@ -17,13 +17,14 @@ static const char *const levels[] = { "error", "warning", "info", "debug", NULL 
 static const struct option common_options[] = {
 	{ "name", 0, OPTION_STRING, FIELD(name), .value = "NAME", .group = "Basic", .help = "the guest's name (default: guest-PID)" },
 	{ "cpus", 'c', OPTION_UINT, FIELD(cpus), .min = 1, .max = MACHINE_MAX_VCPUS, .value = "N", .group = "Basic", .help = "number of virtual CPUs" },
-	{ "mem", 'm', OPTION_SIZE, FIELD(mem), .min = MIB(1), .max = UINT64_C(1) << 46, .unit = MIB(1), .value = "SIZE", .group = "Basic", .help = "RAM in MiB, or with a suffix: K, M, G, T" },
+	{ "mem", 'm', OPTION_SIZE, FIELD(mem), .at_offset = FIELD(mem_base), .min = MIB(1), .max = UINT64_C(1) << 46, .unit = MIB(1), .value = "SIZE[@ADDRESS]", .group = "Basic", .help = "RAM in MiB, or with a suffix: K, M, G, T; arm64: and where it begins" },
 	{ "disk", 'd', OPTION_LIST, FIELD(disk), .value = "PATH[,ro][,direct][,serial=TEXT][,queues=N]", .group = "Basic", .help = "a raw disk image or block device; a folder becomes the root" },
 	{ "balloon", 0, OPTION_FLAG, FIELD(balloon), .group = "Basic", .help = "a virtio balloon" },
 	{ "rng", 0, OPTION_FLAG, FIELD(rng), .group = "Basic", .help = "a virtio source of randomness" },
 	{ "9p", 0, OPTION_LIST, FIELD(share), .value = "DIR,TAG[,ro]", .group = "Basic", .help = "share a folder with the guest" },
 	{ "console", 0, OPTION_CHOICE, FIELD(console), .choices = consoles, .value = "serial|virtio", .group = "Basic", .help = "kind of the guest's console" },
 	{ "tty", 0, OPTION_LIST, FIELD(tty), .value = "N", .group = "Basic", .help = "connect console N (0 to 3) to a new pseudo-terminal" },
+	{ "vcpu-affinity", 0, OPTION_STRING, FIELD(vcpu_affinity), .value = "LIST", .group = "Basic", .help = "host CPUs that run the guest's, such as 0,2-5" },
 	{ "dev", 0, OPTION_STRING, FIELD(dev), .value = "PATH", .group = "Basic", .help = "the KVM device (default: /dev/kvm)" },
 	{ "hugetlbfs", 0, OPTION_STRING, FIELD(hugetlbfs), .value = "DIR", .group = "Basic", .help = "take the guest's RAM from this hugetlbfs" },
 	{ "nodefaults", 0, OPTION_FLAG, FIELD(nodefaults), .group = "Basic", .help = "add nothing that was not asked for: no kernel parameters, no devices" },
@@ -49,7 +50,6 @@ static const struct option common_options[] = {
 	REFUSED("debug-single-step", "--debug-single-step: single-stepping is not served; use --debug"),
 	REFUSED("debug-ioport", "--debug-ioport: this machine has no I/O ports; use --debug-mmio"),
 	REFUSED("debug-iodelay", "--debug-iodelay: artificial I/O delay is not served"),
-	REFUSED("no-pvtime", "--no-pvtime: there is no PV time device on this architecture"),
 };
 
 int config_create_for(const struct arch_ops *arch, struct lkvm_config **ret)
@@ -205,6 +205,8 @@ int config_copy(const struct lkvm_config *from, struct lkvm_config **ret)
 		case OPTION_UINT:
 		case OPTION_SIZE:
 			memcpy((char *)to_base + o->offset, (char *)base + o->offset, sizeof(uint64_t));
+			if (o->at_offset)
+				memcpy((char *)to_base + o->at_offset, (char *)base + o->at_offset, sizeof(uint64_t));
 			break;
 		case OPTION_CHOICE:
 			memcpy((char *)to_base + o->offset, (char *)base + o->offset, sizeof(unsigned int));

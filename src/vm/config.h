@@ -13,8 +13,8 @@
 enum config_console { CONSOLE_SERIAL, CONSOLE_VIRTIO };
 
 struct lkvm_config {
-	char *kernel, *initrd, *params, *name, *hugetlbfs, *dev, *dump_dtb;
-	uint64_t cpus, mem;
+	char *kernel, *initrd, *params, *name, *hugetlbfs, *dev, *dump_dtb, *vcpu_affinity;
+	uint64_t cpus, mem, mem_base; /* mem_base 0: the architecture's */
 	struct option_list disk, network, share, tty;
 	unsigned int console, transport, loglevel;
 	bool balloon, rng, nodefaults, no_dhcp, debug, debug_mmio;

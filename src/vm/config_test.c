@@ -218,13 +218,15 @@ static void test_round_trip(void)
 		if (o->type == OPTION_UINT)
 			snprintf(value, sizeof(value), "%u", 3 + i);
 		else if (o->type == OPTION_SIZE)
-			snprintf(value, sizeof(value), "%uK", 65536 + 4 * i);
+			snprintf(value, sizeof(value), "%uK%s", 65536 + 4 * i, o->at_offset ? "@0x90000000" : "");
 		else if (o->type == OPTION_CHOICE)
 			snprintf(value, sizeof(value), "%s", o->choices[o->choices[1] ? 1 : 0]);
 		else if (!strcmp(o->name, "network"))
 			snprintf(value, sizeof(value), "mode=tap,tapif=t%u", i);
 		else if (!strcmp(o->name, "tty"))
 			snprintf(value, sizeof(value), "3");
+		else if (!strcmp(o->name, "vcpu-affinity"))
+			snprintf(value, sizeof(value), "0,2-5");
 		else if (!strcmp(o->name, "name"))
 			snprintf(value, sizeof(value), "\"%u\"\\,t", i);
 		else

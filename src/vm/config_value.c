@@ -6,6 +6,8 @@
 
 #include <linux/virtio_blk.h>
 
+#include "base/bitmap.h"
+#include "base/sys.h"
 #include "virtio/9p.h"
 #include "vm/config.h"
 #include "vm/runtime.h"
@@ -298,6 +300,11 @@ int config_check_value(const struct option *o, const char *value, struct err *e)
 			config_share_clear(&s);
 	} else if (!strcmp(o->name, "virtio-transport") && !strncmp(value, "pci", 3)) {
 		r = err_set(e, -EOPNOTSUPP, "--virtio-transport %s: there is no PCI transport yet; leave it out, devices are on virtio-mmio", value);
+	} else if (!strcmp(o->name, "vcpu-affinity")) {
+		uint64_t cpus[BITMAP_WORDS(MACHINE_MAX_HOST_CPUS)];
+
+		if (sys_parse_cpulist(value, cpus, MACHINE_MAX_HOST_CPUS) < 0)
+			r = err_set(e, -EINVAL, "--vcpu-affinity takes a list of host CPUs such as 0,2-5, not \"%s\"", value);
 	} else if (!strcmp(o->name, "tty")) {
 		r = config_parse_tty(value, &number, e);
 	} else if (!strcmp(o->name, "name")) {

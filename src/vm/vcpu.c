@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "base/endian.h"
+#include "base/sys.h"
 #include "vm/vm.h"
 
 static void count(atomic_ulong *n)
@@ -88,6 +89,12 @@ static void run(struct lkvm_vm *vm, struct vm_vcpu *v)
 	r = ops->vcpu_bind(hv);
 	if (r < 0) {
 		err_set(&e, r, "vCPU %u cannot be bound to its thread: %s", v->index, err_name(r));
+		vm_end(vm, LKVM_END_ERROR, &e);
+		return;
+	}
+	r = m->affinity ? sys_set_affinity(m->affinity, MACHINE_MAX_HOST_CPUS) : 0;
+	if (r < 0) {
+		err_set(&e, r, "vCPU %u cannot run on the host CPUs that --vcpu-affinity gives it: %s; give some that are online", v->index, err_name(r));
 		vm_end(vm, LKVM_END_ERROR, &e);
 		return;
 	}

@@ -10,6 +10,7 @@
 
 #include "arch/arch.h"
 #include "backend/stream.h"
+#include "base/bitmap.h"
 #include "base/log.h"
 #include "vm/config.h"
 #include "virtio/device.h"
@@ -50,6 +51,7 @@ struct lkvm_vm {
 	struct lkvm_callbacks callbacks;
 	struct log log;
 	struct machine machine;
+	uint64_t affinity[BITMAP_WORDS(MACHINE_MAX_HOST_CPUS)];
 	struct virtio_env env;
 	struct stream *stream[CONFIG_CONSOLES];
 	int pty[CONFIG_CONSOLES]; /* ours, for --tty; else -1 */

@@ -296,7 +296,7 @@ static void test_bad_config(void)
 	struct hv *hv = NULL;
 	struct err e = { 0 };
 
-	CHECK(hv_kvm_create("/dev/null", &hv, &e) < 0);
+	CHECK(hv_kvm_create("/dev/null", 0, &hv, &e) < 0);
 	CHECK(strstr(e.text, "/dev/null: this is no KVM device") && strstr(e.text, "/dev/kvm"));
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct test_vm t;
