@@ -45,12 +45,12 @@ for words in '' --help -h help; do
 	# shellcheck disable=SC2086
 	run 0 $words
 	has out '^The most commonly used'
-	for c in run setup list stat pause resume stop balloon debug version help doctor regs; do has out "^   $c "; done
+	for c in run setup list stat pause resume stop balloon debug test version help doctor regs; do has out "^   $c "; done
 done
 run 0 version
 has out '^lkvm [0-9]+\.[0-9]+\.[0-9]+$'
 run 0 --version
-for c in run setup list stat pause resume stop balloon debug version help doctor regs completion man; do
+for c in run setup list stat pause resume stop balloon debug test version help doctor regs completion man; do
 	run 0 help "$c"
 	has out "^usage: lkvm $c"
 	run 0 "$c" --help
@@ -223,6 +223,48 @@ sentence 'name'
 run 2 setup
 run 2 setup a/b
 run 2 version now
+
+# Tests of guests: what can be known without KVM.
+: >guest1
+run 2 test
+sentence 'name the tests'
+run 1 test nothere
+sentence 'Fatal: Unable to open test nothere'
+run 2 test home
+sentence 'home is a folder'
+for n in 0 -1 x 1x '' 99999999; do
+	run 2 test guest1 --timeout "$n"
+	sentence '--timeout.*1 to 86400'
+	run 2 test guest1 -j "$n"
+	sentence '--jobs.*1 to 256'
+done
+for words in '-k x' '--name x' '--tty 0'; do
+	# shellcheck disable=SC2086
+	run 2 test guest1 $words
+	sentence 'not for tests'
+done
+run 2 test guest1 -c0
+sentence 'cpus.*1 to 512'
+run 1 test --config nofile guest1
+sentence 'nofile.*--config'
+run 1 test guest1 --junit nowhere/file
+sentence 'nowhere/file'
+run 1 test --dev /nowhere/kvm guest1 guest1
+has out '^FAIL  guest1  '
+has out '^0 of 2 tests passed, 2 failed'
+run 1 test --dev /nowhere/kvm --tap --junit xml guest1 guest1
+has out '^TAP version 13$'
+has out '^not ok 2 - guest1$'
+has out '^1\.\.2$'
+hasnt out '^(FAIL|0 of)'
+python3 -c '
+import sys, xml.etree.ElementTree as t
+s = t.parse("xml").getroot()
+sys.exit(not (len(s) == 2 and s[0].get("errors") == "1" and s[0][0].find("error").get("message")))' || bad 'the XML'
+name=$(printf 'a&<"\001\377')
+: >"$name"
+run 1 test --dev /nowhere/kvm --junit xml "$name"
+python3 -c 'import xml.etree.ElementTree as t; t.parse("xml")' || bad 'the XML of a strange name'
 
 # A root folder of one's own, its name instead of a path, and the default one.
 run 0 setup mine

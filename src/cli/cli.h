@@ -46,6 +46,8 @@ int cli_fatal(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int cli_misused(const struct cli_command *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* What a failed lkvm_config_set amounts to. */
 int cli_refused(const struct cli_command *command, const struct lkvm_error *e);
+/* lkvm_config_set: 0, or the exit status after the sentence. */
+int cli_set(const struct cli_command *command, struct lkvm_config *config, const char *name, const char *value);
 
 /* help.c */
 void help_overview(void);
@@ -59,6 +61,10 @@ int completion_main(const struct cli_command *command, int argc, char **argv);
 extern const struct lkvm_option run_options[RUN_OPTIONS];
 int run_main(const struct cli_command *command, int argc, char **argv);
 int setup_main(const struct cli_command *command, int argc, char **argv);
+/* An option of a machine (or "config") as run takes it: 0, or the exit status after the sentence. */
+int run_option(const struct cli_command *command, struct lkvm_config *config, const char *name, const char *value);
+/* Runs the guest to its end on the standard streams; run's exit status. Once in a process. */
+int run_guest(const struct cli_command *command, struct lkvm_config *config);
 /* The folder of the guests' own roots, "$HOME/.lkvm", in front of name; false without $HOME. */
 bool run_root_path(char *buf, size_t len, const char *name);
 
@@ -70,6 +76,9 @@ int guests_main(const struct cli_command *command, int argc, char **argv);
 int doctor_main(const struct cli_command *command, int argc, char **argv);
 int regs_main(const struct cli_command *command, int argc, char **argv);
 int version_main(const struct cli_command *command, int argc, char **argv);
+
+/* test.c */
+int test_main(const struct cli_command *command, int argc, char **argv);
 
 /* terminal.c */
 /*

@@ -162,7 +162,7 @@ static void man_command(const struct cli_command *c)
 		putchar('\n');
 	}
 	if (c->machine && strcmp(c->name, "run"))
-		printf(".PP\nThe options of \\fBrun\\fR say what the vCPU is like.\n");
+		printf(".PP\nThe options of \\fBrun\\fR say what the machine is like.\n");
 	for (unsigned int i = 0; cli_option(c, i, &o); i++)
 		if (!o.refused && (i < c->n_options || !strcmp(c->name, "run")))
 			man_option(&o);

@@ -36,6 +36,15 @@ static const struct lkvm_option doctor_options[] = {
 	{ .name = "dev", .value = "PATH", .help = "the KVM device (default: /dev/kvm)" },
 };
 
+static const struct lkvm_option test_options[] = {
+	{ .name = "timeout", .value = "SECONDS", .group = "Tests", .help = "the time each test has (default: 90)" },
+	{ .name = "jobs", .letter = 'j', .value = "N", .group = "Tests", .help = "run so many tests at once (default: 1)" },
+	{ .name = "verbose", .letter = 'v', .group = "Tests", .help = "show the consoles as they go" },
+	{ .name = "tap", .group = "Tests", .help = "print the results in the Test Anything Protocol, and nothing else" },
+	{ .name = "junit", .value = "FILE", .group = "Tests", .help = "also write the results as JUnit's XML" },
+	{ .name = "config", .value = "FILE", .group = "Configuration", .help = "read options from a JSON file; its keys are the long names", .repeatable = 1 },
+};
+
 #define OPTIONS(o) .options = o, .n_options = CLI_COUNT(o)
 
 const struct cli_command cli_commands[] = {
@@ -56,6 +65,12 @@ const struct cli_command cli_commands[] = {
 	{ .name = "balloon", .arguments = "[NAME]", .summary = "Take memory from a guest, or give it back", OPTIONS(balloon_options), .main = guests_main,
 	  .text = "The guest must have been started with --balloon." },
 	{ .name = "debug", .arguments = "[NAME]", .summary = "Look into a guest", OPTIONS(debug_options), .main = guests_main },
+	{ .name = "test", .arguments = "FILE...", .summary = "Run guests that are tests, each in a fresh machine", OPTIONS(test_options), .machine = true,
+	  .main = test_main,
+	  .text = "A test is a kernel (bare-metal or not) that says lines beginning with PASS, FAIL, XFAIL or SKIP on its console, \"PASS: NAME\" or \"FAIL NAME: REASON\", "
+		  "and powers off; what kvm-unit-tests builds are such, with their last line \"EXIT: STATUS=N\". It fails when it says FAIL, ends without a result, "
+		  "crashes, asks for a reset or is out of time. Nothing is added to the machine that the options of run do not ask for. "
+		  "Exit status: 0 all passed or were skipped, 1 something failed, 2 wrong usage, 128+N signal N." },
 	{ .name = "doctor", .summary = "Tell what this host can do, and what to do about the rest", OPTIONS(doctor_options), .main = doctor_main },
 	{ .name = "regs", .arguments = "[NAME]", .summary = "List the registers of a fresh vCPU or of a running guest", OPTIONS(regs_options),
 	  .machine = true, .more = true, .main = regs_main },
@@ -107,6 +122,13 @@ int cli_misused(const struct cli_command *command, const char *fmt, ...)
 int cli_refused(const struct cli_command *command, const struct lkvm_error *e)
 {
 	return cli_misused(command, "%s", e->code ? e->message : "out of memory");
+}
+
+int cli_set(const struct cli_command *command, struct lkvm_config *config, const char *name, const char *value)
+{
+	struct lkvm_error e = { 0 };
+
+	return lkvm_config_set(config, name, value, &e) < 0 ? cli_refused(command, &e) : 0;
 }
 
 /* A program started with a standard stream closed would give its number to the next file opened. */

@@ -54,9 +54,7 @@ bool run_root_path(char *buf, size_t len, const char *name)
 
 static int set(struct run *r, const char *name, const char *value)
 {
-	struct lkvm_error e = { 0 };
-
-	return lkvm_config_set(r->config, name, value, &e) < 0 ? cli_refused(r->command, &e) : 0;
+	return cli_set(r->command, r->config, name, value);
 }
 
 static bool given(const struct run *r, const char *name)
@@ -66,7 +64,7 @@ static bool given(const struct run *r, const char *name)
 	return lkvm_config_get(r->config, name, text, sizeof(text)) > 0;
 }
 
-static int load_config(struct run *r, const char *path)
+static int load_config(struct lkvm_config *config, const char *path)
 {
 	struct lkvm_error e = { 0 };
 	int fd = open(path, O_RDONLY | O_CLOEXEC), result = 0;
@@ -84,7 +82,7 @@ static int load_config(struct run *r, const char *path)
 		result = cli_fatal("configuration %s cannot be read: %s", path, strerror(errno));
 	else if (len == MAX_CONFIG_FILE)
 		result = cli_fatal("configuration %s is larger than 1 MiB: is it the right file?", path);
-	else if (lkvm_config_load_json(r->config, text, len, path, &e) < 0)
+	else if (lkvm_config_load_json(config, text, len, path, &e) < 0)
 		result = cli_fatal("%s", e.message);
 out:
 	free(text);
@@ -94,7 +92,7 @@ out:
 }
 
 /* -d NAME: the root folder that lkvm setup made under this name, unless there is a file of that name. */
-static int set_disk(struct run *r, const char *value)
+static int set_disk(const struct cli_command *command, struct lkvm_config *config, const char *value)
 {
 	size_t n = strcspn(value, ",");
 	char name[256], path[4096], full[4608];
@@ -105,10 +103,19 @@ static int set_disk(struct run *r, const char *value)
 		name[n] = 0;
 		if (n && stat(name, &st) < 0 && run_root_path(path, sizeof(path), name) && !stat(path, &st) && S_ISDIR(st.st_mode)) {
 			snprintf(full, sizeof(full), "%s%s", path, value + n);
-			return set(r, "disk", full);
+			return cli_set(command, config, "disk", full);
 		}
 	}
-	return set(r, "disk", value);
+	return cli_set(command, config, "disk", value);
+}
+
+int run_option(const struct cli_command *command, struct lkvm_config *config, const char *name, const char *value)
+{
+	if (!strcmp(name, "config"))
+		return load_config(config, value);
+	if (!strcmp(name, "disk"))
+		return set_disk(command, config, value);
+	return cli_set(command, config, name, value);
 }
 
 static int take_option(void *ctx, const char *name, const char *value)
@@ -120,17 +127,13 @@ static int take_option(void *ctx, const char *name, const char *value)
 			return cli_misused(r->command, "what is \"%s\"? a bare word is the kernel, and there is one already", value);
 		return set(r, "kernel", value);
 	}
-	if (!strcmp(name, "config"))
-		return load_config(r, value);
 	if (!strcmp(name, "dump-config")) {
 		r->dump_config = true;
 		return 0;
 	}
-	if (!strcmp(name, "disk"))
-		return set_disk(r, value);
 	if (!strcmp(name, "tty") && !strcmp(value, "0"))
 		r->console_elsewhere = true;
-	return set(r, name, value);
+	return run_option(r->command, r->config, name, value);
 }
 
 /* ---- what was not given ---- */
@@ -306,6 +309,13 @@ static int start(struct run *r)
 	if (end.reason == LKVM_END_ERROR)
 		return cli_fatal("%s", end.error.message);
 	return ended_by && end.reason == LKVM_END_STOPPED ? 128 + ended_by : end.exit_status;
+}
+
+int run_guest(const struct cli_command *command, struct lkvm_config *config)
+{
+	struct run r = { .command = command, .config = config };
+
+	return start(&r);
 }
 
 static int dump_config(struct run *r)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+# hosts: plic
+# limit: 90
+# lkvm test: guests that pass, fail, end in every other way, or do not end.
+
+# tested STATUS ARGUMENT... : one result for the exit status; what it says is $output.
+tested() {
+	local what=$1 should=$2
+	shift 2
+	command_of 60 test -m 64 "$@"
+	same "$what-status" "$status" "$should"
+}
+
+[ -f /root/bare-exits ] || { skip guests "they are not beside this lkvm: give --lkvm one that stands in its build folder"; exit 0; }
+cp /root/bare-exits exits
+
+tested pass 0 --junit good.xml exits
+has pass '^PASS  exits  [0-9]+ passed, [0-9]+ skipped \(' "$output"
+has pass-skips '^        skipped: hsm: one hart' "$output"
+has pass-summary '^1 of 1 tests passed; of [0-9]+ results [0-9]+ passed' "$output"
+has junit 'testsuite name="exits" tests="[0-9]+" failures="0" errors="0"' good.xml
+has junit-case 'classname="exits" name="timer"' good.xml
+
+tested tap 0 --tap exits
+has tap '^ok 1 - exits: spec-version$' "$output"
+has tap-plan '^1\.\.[0-9]+$' "$output"
+same tap-points "$(grep -c '^ok' "$output")" "$(sed -n 's/^1\.\.//p' "$output")"
+
+# Ends: goes on and says FAIL; no result; reset; pvpanic; no code.
+tested fail 1 -p end=99 exits
+has fail '^FAIL  exits  1 failed \(' "$output"
+has fail-why '^        failed:  end: 99 goes on' "$output"
+tested silent 1 -p end=1 exits
+has silent '^FAIL .* ended without a result' "$output"
+tested reset 1 -p end=2 exits
+has reset '^FAIL .* asked for a reset' "$output"
+tested panic 1 -p end=9 exits
+has panic '^FAIL .* says that it has crashed' "$output"
+tested error 1 -p end=10 exits
+has error '^FAIL .* vCPU 0 cannot run' "$output"
+
+# A jump to itself, beside one that passes, both at once.
+printf '\157\000\000\000' >hang
+tested hang 1 --timeout 5 -j2 hang exits
+has hang '^FAIL  hang +out of time after 5 s' "$output"
+has hang-where 'pc +(0x)?0*80200000' "$output"
+has hang-other '^PASS  exits ' "$output"
+has hang-summary '^1 of 2 tests passed, 1 failed' "$output"
+has hang-named '^failed: hang' "$output"
+
+# Ended by a signal: guests go, what there was is said.
+"$LKVM" test -m 64 hang exits >interrupted 2>&1 </dev/null &
+pid=$!
+usleep 1500000
+kill -TERM $pid
+wait $pid
+same interrupted-status $? 143
+has interrupted '^FAIL  hang .*interrupted' interrupted
+has interrupted-rest '^0 of 2 tests passed, 1 failed, 1 not run' interrupted
+usleep 300000
+same interrupted-gone "$(pidof lkvm)" ''
