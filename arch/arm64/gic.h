@@ -21,7 +21,7 @@
 #define GICV2_MAX_VCPUS 8
 #define GIC_MAX_SPIS 960	/* an INTID below 1020, in blocks of 32 */
 #define GIC_V2M_SPIS 32		/* the last ones, when there is a v2m frame */
-#define GIC_MAINTENANCE_PPI 9	/* INTID 25 */
+#define GIC_MAINTENANCE_INTID 25 /* a PPI, "Base System Architecture" */
 
 enum arm64_irqchip {
 	ARM64_IRQCHIP_AUTO,
@@ -70,7 +70,7 @@ int gic_reset(struct gic *g);
 void gic_write_node(const struct gic *g, struct dt *dt);
 /* How struct dt_irq spells this controller's lines: three cells. */
 unsigned int gic_dt_cells(const struct irq_line *line, uint32_t cells[4]);
-/* The three cells of private peripheral interrupt `ppi` (INTID 16 + ppi), level high. */
-void gic_dt_ppi(const struct gic *g, unsigned int ppi, uint32_t cells[3]);
+/* The three cells of the private peripheral interrupt with this INTID (16 to 31), level high. */
+void gic_dt_ppi(const struct gic *g, unsigned int intid, uint32_t cells[3]);
 
 #endif
