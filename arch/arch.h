@@ -85,12 +85,16 @@ enum arch_verdict {
 	ARCH_ERROR,   /* err says why; the VM stops */
 };
 
+/* Which clock a machine has: what its kernels have a driver for. */
+enum arch_rtc { ARCH_RTC_GOLDFISH, ARCH_RTC_PL031 };
+
 /* Where the devices go; virtio-mmio device i is at virtio_base + i * virtio_step. */
 struct arch_map {
 	uint64_t ram_base;
 	bool ram_moves; /* -m SIZE@ADDRESS may give a higher one */
 	uint64_t uart_base, uart_step, uart_alias; /* alias: a second address of the first UART, 0: none */
 	uint64_t rtc_base, poweroff_base, pvpanic_base;
+	enum arch_rtc rtc;
 	uint64_t virtio_base, virtio_step;
 	unsigned int n_virtio;
 };

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <time.h>
 
 #include "base/endian.h"
 
@@ -18,70 +17,36 @@ enum {
 	REG_CLEAR_INTERRUPT = 0x1c,
 };
 
-/* The host's clock may be set while an alarm waits: look again so often. */
-#define LOOK_AGAIN_NS (UINT64_C(3600) * 1000000000)
-
 struct goldfish_rtc {
 	struct goldfish_rtc_config config;
 	struct bus *bus;
 	pthread_mutex_t lock;
 	struct goldfish_rtc_state s;
-	struct loop_source *timer; /* made for the first alarm */
+	struct alarm alarm;
 	bool irq_level;
 };
 
-static uint64_t host_now(void *ctx)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 static uint64_t guest_now(struct goldfish_rtc *rtc)
 {
-	return rtc->config.now_ns(rtc->config.now_ctx) + (uint64_t)rtc->s.offset;
+	return alarm_now(&rtc->alarm) + (uint64_t)rtc->s.offset;
 }
 
 static void update_irq(struct goldfish_rtc *rtc)
 {
-	const struct irq_line *irq = &rtc->config.irq;
-	bool level = rtc->s.irq_enabled && rtc->s.irq_pending;
-
-	if (level == rtc->irq_level)
-		return;
-	rtc->irq_level = level;
-	if (level)
-		irq_sync(irq);
-	if (irq->trigger == IRQ_LEVEL)
-		irq_set(irq, level);
-	else if (level)
-		irq_pulse(irq);
+	irq_follow(&rtc->config.irq, &rtc->irq_level, rtc->s.irq_enabled && rtc->s.irq_pending);
 }
 
-static void on_timer(void *ctx, uint32_t events);
-
-/* The alarm goes off, or the timer is set for it. */
+/* The alarm goes off, or is waited for. */
 static void look_at_alarm(struct goldfish_rtc *rtc)
 {
-	uint64_t now = guest_now(rtc);
-
-	if (!rtc->s.armed)
+	if (!rtc->s.armed || !alarm_due(&rtc->alarm, guest_now(rtc), rtc->s.alarm))
 		return;
-	if (now >= rtc->s.alarm) {
-		rtc->s.armed = 0;
-		rtc->s.irq_pending = 1;
-		update_irq(rtc);
-		return;
-	}
-	if (!rtc->config.loop)
-		return;
-	if (!rtc->timer && loop_add_timer(rtc->config.loop, on_timer, rtc, &rtc->timer) < 0)
-		return;
-	loop_arm(rtc->timer, MIN(rtc->s.alarm - now, LOOK_AGAIN_NS));
+	rtc->s.armed = 0;
+	rtc->s.irq_pending = 1;
+	update_irq(rtc);
 }
 
-static void on_timer(void *ctx, uint32_t events)
+static void on_alarm(void *ctx)
 {
 	struct goldfish_rtc *rtc = ctx;
 
@@ -192,8 +157,7 @@ int goldfish_rtc_create(const struct goldfish_rtc_config *config, struct bus *bu
 		return err_set(e, -ENOMEM, "Not enough memory for the clock");
 	pthread_mutex_init(&rtc->lock, NULL);
 	rtc->config = *config;
-	if (!rtc->config.now_ns)
-		rtc->config.now_ns = host_now;
+	alarm_start(&rtc->alarm, &config->alarm, on_alarm, rtc);
 	rtc->s.version = GOLDFISH_RTC_STATE_VERSION;
 	if (bus) {
 		r = bus_add(bus, "rtc", config->base, GOLDFISH_RTC_SIZE, &goldfish_rtc_bus_ops, rtc, e);
@@ -213,7 +177,7 @@ void goldfish_rtc_destroy(struct goldfish_rtc *rtc)
 		return;
 	if (rtc->bus)
 		bus_remove(rtc->bus, rtc->config.base);
-	loop_remove(rtc->timer);
+	alarm_stop(&rtc->alarm);
 	pthread_mutex_destroy(&rtc->lock);
 	free(rtc);
 }

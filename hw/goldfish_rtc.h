@@ -13,8 +13,8 @@
 #include "base/util.h"
 #include "bus.h"
 #include "dt.h"
+#include "hw/alarm.h"
 #include "irq.h"
-#include "loop/loop.h"
 
 #define GOLDFISH_RTC_SIZE 0x1000
 
@@ -23,9 +23,7 @@ struct goldfish_rtc;
 struct goldfish_rtc_config {
 	uint64_t base;
 	struct irq_line irq;
-	struct loop *loop; /* NULL: alarms that lie in the future do not come */
-	uint64_t (*now_ns)(void *ctx); /* time since 1970; NULL: the host's clock */
-	void *now_ctx;
+	struct alarm_config alarm;
 };
 
 #define GOLDFISH_RTC_STATE_VERSION 1

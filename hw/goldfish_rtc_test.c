@@ -68,7 +68,7 @@ static void set_alarm(struct goldfish_rtc *rtc, uint64_t ns)
 
 static void test_registers(void)
 {
-	struct goldfish_rtc_config config = { .base = 0x10010000, .irq = { .ops = &ops, .n = 3 }, .now_ns = test_now };
+	struct goldfish_rtc_config config = { .base = 0x10010000, .irq = { .ops = &ops, .n = 3 }, .alarm.now_ns = test_now };
 	struct goldfish_rtc_state s;
 	struct goldfish_rtc *rtc, *copy;
 	uint8_t data[8];
@@ -162,7 +162,7 @@ static void test_host_clock(void)
 
 	CHECK(loop_create(&loop, &e) >= 0);
 	CHECK(sys_thread_start(run_loop, loop, "loop", &thread) >= 0);
-	config.loop = loop;
+	config.alarm.loop = loop;
 	CHECK_EQ(goldfish_rtc_create(&config, NULL, &rtc, &e), 0);
 	CHECK(get_time(rtc) / 1000000000 - (uint64_t)time(NULL) + 1 <= 2);
 	for (unsigned int i = 0; i < 2; i++) {

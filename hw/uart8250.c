@@ -106,18 +106,7 @@ static uint8_t cause(const struct uart8250 *u)
 /* After every change, once all of it is done: the line does not move in between. */
 static void update_irq(struct uart8250 *u)
 {
-	const struct irq_line *irq = &u->config.irq;
-	bool level = cause(u) != IIR_NONE;
-
-	if (level == u->irq_level)
-		return;
-	u->irq_level = level;
-	if (level)
-		irq_sync(irq);
-	if (irq->trigger == IRQ_LEVEL)
-		irq_set(irq, level);
-	else if (level)
-		irq_pulse(irq);
+	irq_follow(&u->config.irq, &u->irq_level, cause(u) != IIR_NONE);
 }
 
 /* --- receiver --- */

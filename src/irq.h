@@ -41,4 +41,18 @@ static inline void irq_sync(const struct irq_line *line)
 		line->ops->sync(line->ctx);
 }
 
+/* The line, level or edge, follows a device's condition; *level remembers the last one. Under the device's lock. */
+static inline void irq_follow(const struct irq_line *line, bool *level, bool now)
+{
+	if (*level == now)
+		return;
+	*level = now;
+	if (now)
+		irq_sync(line);
+	if (line->trigger == IRQ_LEVEL)
+		irq_set(line, now);
+	else if (now)
+		irq_pulse(line);
+}
+
 #endif

@@ -12,6 +12,7 @@
 #include "backend/share.h"
 #include "base/sys.h"
 #include "hw/goldfish_rtc.h"
+#include "hw/pl031.h"
 #include "hw/poweroff.h"
 #include "hw/pvpanic.h"
 #include "hw/uart8250.h"
@@ -82,8 +83,9 @@ int vm_open_streams(struct lkvm_vm *vm, struct err *e)
 
 /* ---- platform devices ---- */
 
-/* Of the test finisher's node, which its syscon nodes point to; the architectures number theirs from 1. */
+/* Of nodes that others point to: the test finisher's, the clock's bus clock. The architectures number theirs from 1. */
 #define POWEROFF_PHANDLE 0x10000
+#define RTC_CLOCK_PHANDLE 0x10001
 
 static void poweroff_requested(void *ctx, enum poweroff_kind kind, unsigned int code)
 {
@@ -110,6 +112,13 @@ static void add_node(struct machine *m, void (*write)(void *, struct dt *), void
 		m->node[m->n_nodes++] = (struct machine_node){ .write = write, .ctx = ctx };
 }
 
+/* A node that stands at the root. */
+static void add_root_node(struct machine *m, void (*write)(void *, struct dt *), void *ctx)
+{
+	add_node(m, write, ctx);
+	m->node[m->n_nodes - 1].root = true;
+}
+
 static void keep(struct lkvm_vm *vm, void (*destroy)(void *), void *dev)
 {
 	vm->device[vm->n_devices++] = (struct vm_device){ destroy, dev };
@@ -128,8 +137,14 @@ static void keep(struct lkvm_vm *vm, void (*destroy)(void *), void *dev)
 
 PLATFORM_DEVICE(uart8250)
 PLATFORM_DEVICE(goldfish_rtc)
+PLATFORM_DEVICE(pl031)
 PLATFORM_DEVICE(poweroff)
 PLATFORM_DEVICE(pvpanic)
+
+static void rtc_clock_node(void *dev, struct dt *dt)
+{
+	pl031_write_clock_dt(dev, dt);
+}
 
 static void syscon_node(void *dev, struct dt *dt)
 {
@@ -171,6 +186,50 @@ static int add_uarts(struct lkvm_vm *vm, struct err *e)
 	return uart8250_add_alias(vm->uart[0], m->bus, map->uart_alias, e);
 }
 
+static int add_goldfish_rtc(struct lkvm_vm *vm, const struct irq_line *irq, struct err *e)
+{
+	struct machine *m = &vm->machine;
+	const struct goldfish_rtc_config rc = { .base = m->arch->map->rtc_base, .irq = *irq, .alarm.loop = m->loop };
+	struct goldfish_rtc *rtc;
+	int r = goldfish_rtc_create(&rc, m->bus, &rtc, e);
+
+	if (r < 0)
+		return r;
+	keep(vm, goldfish_rtc_free, rtc);
+	add_node(m, goldfish_rtc_node, rtc);
+	return 0;
+}
+
+static int add_pl031(struct lkvm_vm *vm, const struct irq_line *irq, struct err *e)
+{
+	struct machine *m = &vm->machine;
+	const struct pl031_config rc = {
+		.base = m->arch->map->rtc_base,
+		.clock_phandle = RTC_CLOCK_PHANDLE,
+		.irq = *irq,
+		.alarm.loop = m->loop,
+	};
+	struct pl031 *rtc;
+	int r = pl031_create(&rc, m->bus, &rtc, e);
+
+	if (r < 0)
+		return r;
+	keep(vm, pl031_free, rtc);
+	add_node(m, pl031_node, rtc);
+	add_root_node(m, rtc_clock_node, rtc);
+	return 0;
+}
+
+static int add_rtc(struct lkvm_vm *vm, struct err *e)
+{
+	struct irq_line irq;
+	int r = vm->machine.arch->alloc_irq(&vm->machine, IRQ_LEVEL, &irq, e);
+
+	if (r < 0)
+		return r;
+	return vm->machine.arch->map->rtc == ARCH_RTC_PL031 ? add_pl031(vm, &irq, e) : add_goldfish_rtc(vm, &irq, e);
+}
+
 int vm_add_platform_devices(struct lkvm_vm *vm, struct err *e)
 {
 	struct machine *m = &vm->machine;
@@ -179,16 +238,8 @@ int vm_add_platform_devices(struct lkvm_vm *vm, struct err *e)
 
 	if (r < 0)
 		return r;
-	if (map->rtc_base) {
-		struct goldfish_rtc_config rc = { .base = map->rtc_base, .loop = m->loop };
-		struct goldfish_rtc *rtc;
-
-		if ((r = m->arch->alloc_irq(m, IRQ_LEVEL, &rc.irq, e)) < 0 ||
-		    (r = goldfish_rtc_create(&rc, m->bus, &rtc, e)) < 0)
-			return r;
-		keep(vm, goldfish_rtc_free, rtc);
-		add_node(m, goldfish_rtc_node, rtc);
-	}
+	if (map->rtc_base && (r = add_rtc(vm, e)) < 0)
+		return r;
 	if (map->poweroff_base) {
 		struct poweroff_config pc = {
 			.base = map->poweroff_base,
@@ -202,8 +253,7 @@ int vm_add_platform_devices(struct lkvm_vm *vm, struct err *e)
 			return r;
 		keep(vm, poweroff_free, p);
 		add_node(m, poweroff_node, p);
-		add_node(m, syscon_node, p);
-		m->node[m->n_nodes - 1].root = true;
+		add_root_node(m, syscon_node, p);
 	}
 	if (map->pvpanic_base) {
 		struct pvpanic_config pc = { .base = map->pvpanic_base, .fn = pvpanic_reported, .ctx = vm };
