@@ -55,6 +55,8 @@ HOST_MODULES=kvm,9p,9pnet_virtio,tun,tap,vhost_net,virtio_blk,virtio_net,bridge
 GUEST_MODULES=virtio_mmio,virtio_blk,virtio_net,virtio_balloon,virtio_rng,9p,9pnet_virtio
 
 _images=$lkvm_repo/tests/nested
+# Of each tree there may be several; what is made from a tree's files is its own.
+_tree=$(printf '%s' "$lkvm_repo" | cksum | cut -d' ' -f1)
 
 # _newer OUT INPUT... : is OUT there and at least as new as each INPUT?
 _newer() {
@@ -108,7 +110,7 @@ _initrd() {
 	shift 3
 	_newer "$out" "$init" "$BUSYBOX" "$KERNEL_IMAGE" "$lkvm_repo/tools/mkcpio" "${BASH_SOURCE[0]}" && return 0
 	mkdir -p "$(dirname "$out")"
-	with_lock "$(basename "$out")" "$lkvm_repo/tools/mkcpio" "$out" "file:/init:$init:755" "file:/bin/busybox:$BUSYBOX:755" \
+	with_lock "$_tree-$(basename "$out")" "$lkvm_repo/tools/mkcpio" "$out" "file:/init:$init:755" "file:/bin/busybox:$BUSYBOX:755" \
 		"dev:/dev/console:c:5:1" "dev:/dev/null:c:1:3" "modules:$KERNEL_MODULES:$modules" "$@" ||
 		die "$out could not be made; see above"
 }
@@ -119,7 +121,7 @@ host_image() {
 	_busybox "$1"
 	HOST_KERNEL=$KERNEL_IMAGE
 	HOST_VERSION=$KERNEL_VERSION
-	HOST_INITRD=$lkvm_cache/images/host-$1${2:+-$2}.cpio
+	HOST_INITRD=$lkvm_cache/images/$_tree/host-$1${2:+-$2}.cpio
 	_initrd "$HOST_INITRD" "$_images/image/host-init" "$HOST_MODULES"
 }
 
@@ -129,9 +131,9 @@ guest_image() {
 	kernel_image "$@"
 	_busybox "$1"
 	GUEST_KERNEL=$KERNEL_IMAGE
-	GUEST_INITRD=$lkvm_cache/images/$name.cpio
-	base=$lkvm_cache/images/$name-base.cpio
-	tests=$lkvm_cache/images/$name-tests.cpio
+	GUEST_INITRD=$lkvm_cache/images/$_tree/$name.cpio
+	base=$lkvm_cache/images/$_tree/$name-base.cpio
+	tests=$lkvm_cache/images/$_tree/$name-tests.cpio
 	_initrd "$base" "$_images/image/guest-init" "$GUEST_MODULES"
 	if ! _newer "$GUEST_INITRD" "$base" "$_images/guest" "$_images/guest"/*; then
 		"$lkvm_repo/tools/mkcpio" "$tests" "tree:/tests:$_images/guest" || die "$tests could not be made; see above"
@@ -153,7 +155,7 @@ qemu_system() {
 build_lkvm() {
 	local cross log
 	cross=$("$lkvm_repo/tools/sysroot" "$1") || exit 1
-	LKVM_BUILD=$lkvm_cache/build/$1-$(printf '%s' "$lkvm_repo" | cksum | cut -d' ' -f1)
+	LKVM_BUILD=$lkvm_cache/build/$1-$_tree
 	LKVM=$LKVM_BUILD/src/cli/lkvm
 	log=$LKVM_BUILD.log
 	mkdir -p "$lkvm_cache/build"

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic aia rv64
+# hosts: plic aia rv64 arm64*
 # limit: 300
-# Debian's kernel with 1, 2 and 8 harts, on the interrupt controller this host should lead to.
+# Debian's kernel with 1, 2 and 8 CPUs, on the interrupt controller this host should lead to.
 
 case $FLAVOUR in
 aia) irqs='aplic|imsic' counts='1 2 8' ;;
 rv64) irqs=plic counts=2 ;;
+arm64-gicv2) irqs='gic-0|gicv2' counts='1 2 8' ;;
+arm64 | arm64-nvhe) irqs=gicv3 counts='1 2 8' ;;
+arm64*) irqs=gicv3 counts='1 2' ;;
 *) irqs=plic counts='1 2 8' ;;
 esac
 for n in $counts; do
 	guest 140 run -k "$IMAGE" -i "$INITRD" -c"$n" -m 256 -p "loglevel=4 lkvmtest=info,rtc"
 	exits "exit-$n" 0
-	has "harts-$n" "^guest: harts $n"
+	has "cpus-$n" "^guest: cpus $n"
 	has "irqs-$n" "^guest: irqs .*($irqs)"
 	has "memory-$n" "^guest: memory (1[89]|2[0-4])[0-9] MiB"
 done

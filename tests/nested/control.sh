@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic aia
+# hosts: plic aia arm64
 # limit: 150
 # list, stat, pause, resume, debug, balloon, stop.
 
@@ -28,7 +28,7 @@ if expect "^tick $((b + 5))" 15; then ok resumed; else not_ok resumed "no more t
 
 command_of 10 debug --name ctl --dump
 same debug-status "$status" 0
-has debug-dump "sepc|pc" "$output"
+has debug-dump "(sepc|pc|PC)" "$output"
 command_of 10 debug --name ctl --sysrq h
 same sysrq-status "$status" 0
 if expect "sysrq: HELP" 10; then ok sysrq; else not_ok sysrq "no help from the guest's kernel"; fi

@@ -1,14 +1,29 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic aia rv64
+# hosts: plic aia rv64 arm64*
 # limit: 40
 # What `lkvm doctor` and `lkvm regs` say of this host.
 
 command_of 15 doctor
 same doctor-status "$status" 0
 has doctor-kvm "/dev/kvm" "$output"
+# The host is what its flavour says.
+case $FLAVOUR in
+arm64 | arm64-gicv2) host="VHE mode" ;;
+arm64-nested) host="VHE\+NV2 mode" ;;
+arm64-nvhe) host="Hyp nVHE mode" ;;
+arm64-hvhe) host="Hyp hVHE mode" ;;
+arm64-protected) host="Protected [nh]VHE mode" ;;
+*) host='' ;;
+esac
+dmesg >dmesg
+[ -z "$host" ] || has host "kvm \[1\]: $host initialized" dmesg
 command_of 15 regs
 same regs-status "$status" 0
-for r in pc ra sp mode satp_mode mvendorid timer; do has "regs-$r" "(^|[^a-z])$r([^a-z]|\$)" "$output"; done
+case $ARCH in
+arm64) names='pc x0 sp pstate elr_el1 midr_el1 ttbr0_el1 sctlr_el1 cntv_cval_el0' ;;
+*) names='pc ra sp mode satp_mode mvendorid timer' ;;
+esac
+for r in $names; do has "regs-$r" "(^|[^a-z])$r([^a-z]|\$)" "$output"; done
 [ "$FLAVOUR" != aia ] || has regs-aia "siselect|iprio" "$output"
 if [ "$(wc -l <"$output")" -gt 60 ]; then ok regs-many; else not_ok regs-many "$(wc -l <"$output") lines only"; fi
 command_of 15 regs --json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic aia
+# hosts: plic aia arm64
 # limit: 90
 # The example program that embeds the library boots two VMs in one process.
 

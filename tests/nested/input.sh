@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic
+# hosts: plic arm64
 # limit: 150
 # Bad input: one sentence on stderr that names the thing, status 1 (2 for usage), and nothing left behind.
 
@@ -23,7 +23,7 @@ nets=$(ls /sys/class/net | tr '\n' ' ')
 echo "this is no kernel" >text
 head -c 5000000 "$IMAGE" >short
 gzip -c "$INITRD" | head -c 4000 >short.gz
-printf '\177ELF\002\001\001\000\000\000\000\000\000\000\000\000\002\000\363\000\001\000\000\000' >wild.elf
+printf "\\177ELF\\002\\001\\001\\000\\000\\000\\000\\000\\000\\000\\000\\000\\002\\000\\$(printf %o "$ELF")\\000\\001\\000\\000\\000" >wild.elf
 head -c 200 /dev/urandom >>wild.elf
 : >empty
 random disk.img 1

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Sourced by each test inside the emulated host (busybox sh). A test is a script NAME.sh whose head says
-#   # hosts: plic aia rv64     the flavours of host it runs on
+#   # hosts: plic aia arm64*   the flavours of host it runs on (the table in tests/nested/run)
 #   # limit: 60                seconds it may take on one of them
 # All seconds said in tests are for a machine with nothing else to do; $PATIENCE multiplies them.
 # It runs in an empty folder of its own on tmpfs and says any number of results:
 #   ok WHAT | not_ok WHAT REASON | skip WHAT REASON     WHAT is a word of [a-z0-9-]
 # Known: $LKVM, $IMAGE and $INITRD (Debian's kernel and the guest image), $SMALL (a small kernel with every driver built
-# in, or empty), $FLAVOUR, $LOGS (a folder that comes back), /root (what --add brought).
+# in, or empty), $ARCH and $FLAVOUR, $SERIAL (the address of the guest's first serial port), $LOGS (a folder that comes back), /root (what --add brought).
 
 ok() { echo "ok $TEST/$1" >>"$RESULTS"; }
 skip() { echo "skip $TEST/$1 # $2" >>"$RESULTS"; }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic
+# hosts: plic arm64
 # limit: 120
 # Options with a guest behind them that no other test needs.
 
@@ -12,14 +12,29 @@ mkdir huge
 mount -t hugetlbfs none huge
 guest 40 run -k "$QUICK" -i "$INITRD" -c1 -m 128 --hugetlbfs "$PWD/huge" -p "loglevel=4 lkvmtest=info"
 exits hugetlbfs-exit 0
-has hugetlbfs "^guest: harts 1"
+has hugetlbfs "^guest: cpus 1"
 umount huge
 echo 0 >/proc/sys/vm/nr_hugepages
 
 gzip -c "$QUICK" >Image.gz
 guest 60 run Image.gz -i "$INITRD" -c1 -m 192 -p "loglevel=4 lkvmtest=info"
 exits gzip-exit 0
-has gzip "^guest: harts 1"
+has gzip "^guest: cpus 1"
+
+# The same as an EFI zboot image: where the payload is, how long it is, and what packed it, in a header of 64 bytes.
+le32() { printf "\\$(printf %03o $(($1 & 255)))\\$(printf %03o $(($1 >> 8 & 255)))\\$(printf %03o $(($1 >> 16 & 255)))\\$(printf %03o $(($1 >> 24)))"; }
+{
+	printf 'MZ\000\000zimg'
+	le32 64
+	le32 "$(stat -c %s Image.gz)"
+	printf '\000\000\000\000\000\000\000\000gzip'
+	head -c 36 /dev/zero
+	cat Image.gz
+} >vmlinuz
+guest 60 run vmlinuz -i "$INITRD" -c1 -m 192 -p "loglevel=4 lkvmtest=info"
+exits zboot-exit 0
+has zboot "^guest: cpus 1"
+rm -f vmlinuz
 
 # More RAM than the host has.
 guest 60 run -k "$QUICK" -i "$INITRD" -c1 -m 6G -p "loglevel=4 lkvmtest=info"
@@ -31,11 +46,11 @@ start run --name one -k "$QUICK" -i "$INITRD" -c1 -m 128 -p "loglevel=4 lkvmtest
 first=$pid firstconsole=$console
 guest 60 run --name two -k "$QUICK" -i "$INITRD" -c1 -m 128 -p "loglevel=4 lkvmtest=info"
 exits two-exit 0
-has two "^guest: harts 1"
+has two "^guest: cpus 1"
 pid=$first console=$firstconsole
 wait_exit 60
 exits one-exit 0
-has one "^guest: harts 1"
+has one "^guest: cpus 1"
 
 start run -k "$QUICK" -i "$INITRD" -c1 -m 128 --dump-dtb "$PWD/dtb" -p "loglevel=4 lkvmtest=poweroff"
 wait_exit 40

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic aia
+# hosts: plic aia arm64
 # limit: 150
 # All devices busy at once on two harts, Debian's kernel: every interrupt arrives, and once.
 
