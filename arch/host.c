@@ -5,6 +5,8 @@ const struct arch_ops *arch_host(void)
 {
 #if defined(__riscv) && __riscv_xlen == 64
 	return &arch_riscv64;
+#elif defined(__aarch64__)
+	return &arch_arm64;
 #else
 	return NULL;
 #endif

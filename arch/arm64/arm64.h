@@ -11,6 +11,7 @@
 #include "arch/arch.h"
 #include "arch/arm64/gic.h"
 #include "arch/boot.h"
+#include "base/bitmap.h"
 
 /* The addresses that kvmtool's arm64 guests have. */
 #define ARM64_UART_BASE UINT64_C(0x01000000)
@@ -29,14 +30,13 @@
 #define ARM64_MIN_RAM MIB(32)
 #define ARM64_N_IRQS 96 /* SPIs: all UARTs, RTC and virtio-mmio places, with room */
 
-/* PPIs as the "Base System Architecture" gives them, as INTIDs. */
-#define ARM64_PPI_GIC_MAINT 25
-#define ARM64_PPI_HYP_TIMER 26
-#define ARM64_PPI_PMU 23
-#define ARM64_PPI_VIRT_TIMER 27
-#define ARM64_PPI_HYP_VIRT_TIMER 28
-#define ARM64_PPI_SECURE_TIMER 29
-#define ARM64_PPI_PHYS_TIMER 30
+/* Private peripheral interrupts as the "Base System Architecture" gives them; INTID = 16 + n. GIC_MAINTENANCE_PPI is the GIC's own. */
+#define ARM64_PPI_PMU 7
+#define ARM64_PPI_HYP_TIMER 10
+#define ARM64_PPI_VIRT_TIMER 11
+#define ARM64_PPI_HYP_VIRT_TIMER 12
+#define ARM64_PPI_SECURE_TIMER 13
+#define ARM64_PPI_PHYS_TIMER 14
 
 #define ARM64_PHANDLE_GIC 1 /* and 2: the ITS or the v2m frame */
 #define ARM64_PHANDLE_CPU 16 /* + vCPU */
@@ -59,8 +59,8 @@ enum arm64_feature {
 /* Filled by the option table. */
 struct arm64_config {
 	unsigned int irqchip; /* enum arm64_irqchip */
-	bool want[ARM64_N_FEATURES];	/* --pmu, --nested, --e2h0, --aarch32: an error where the host has it not */
-	bool disable[ARM64_N_FEATURES]; /* --disable-mte, --no-pvtime, ...: silence where the host has it not */
+	bool asked[ARM64_N_FEATURES]; /* on demand: must be there; others: left out */
+	bool in_kernel_smccc;	 /* always so */
 	uint64_t sve_max_vl;	 /* bits, 0: the host's */
 	uint64_t kaslr_seed;	 /* 0: random */
 	uint64_t counter_offset; /* ticks that the guest's counters are behind the host's; 0: KVM's choice */
@@ -69,10 +69,13 @@ struct arm64_config {
 
 struct arm64_state {
 	struct boot boot;
+	enum arm64_irqchip irqchip; /* never AUTO after prepare */
 	struct gic *gic;
 	unsigned int next_spi;
+	bool loaded;		    /* load ran before: this is a restart */
 	bool has[ARM64_N_FEATURES]; /* what the guest gets */
 	struct kvm_vcpu_init init;  /* target and features, without POWER_OFF */
+	uint64_t pmu_cpus[BITMAP_WORDS(MACHINE_MAX_HOST_CPUS)]; /* where m->affinity points when the PMU decides it */
 };
 
 static inline struct arm64_state *arm64_state(struct machine *m)
@@ -95,28 +98,39 @@ static inline const struct arm64_config *arm64_config(struct machine *m)
 
 /* feature.c */
 extern const struct option arm64_options[];
-extern const unsigned int arm64_n_options;
+#define ARM64_N_OPTIONS 14
 struct arm64_feature_row {
-	const char *what;     /* for doctor */
-	const char *option;   /* how a person asks for it or hides it; for sentences */
+	const char *what;   /* for doctor */
+	const char *option; /* that asks for it, or leaves it out; for sentences */
 	const char *cure;
-	unsigned int cap;     /* KVM_CAP_*, 0: none */
-	int bit;	      /* KVM_ARM_VCPU_*, -1: not a vCPU feature */
-	bool on_demand;	      /* only when asked for; else whenever the host has it */
+	unsigned int cap; /* KVM_CAP_* */
+	int bit;	  /* KVM_ARM_VCPU_*, -1: not a vCPU feature */
+	bool on_demand;	  /* only when asked for; else whenever the host has it */
 };
 extern const struct arm64_feature_row arm64_features[ARM64_N_FEATURES];
-/* Decides has[] and init from options and host; what was asked for and is not there is -EOPNOTSUPP. Before the first vCPU. */
+/* Decides has[] and init from options and host, and turns on what the VM as a whole has; what was asked for and is not there is -EOPNOTSUPP. Before the first vCPU. */
 int arm64_choose_features(struct machine *m, struct err *e);
+/* Sets init to the preferred target of this host with all of has[]. */
+int arm64_init_features(struct hv *hv, const bool has[ARM64_N_FEATURES], struct kvm_vcpu_init *ret, struct err *e);
 
 /* vcpu.c */
 /* Creates, initialises and finalises vCPU i, and gives it the ID registers that --cpu-id asks for. */
 int arm64_create_vcpu(struct machine *m, unsigned int i, struct err *e);
-/* KVM_ARM_VCPU_INIT again: the state after power-on, vCPU 0 running, the others waiting for PSCI CPU_ON. */
-int arm64_reset_vcpu(struct machine *m, unsigned int i, struct err *e);
+/* KVM_ARM_VCPU_FINALIZE for what init asks; max_vl in bits, 0: the host's. */
+int arm64_finalize_vcpu(struct hv_vcpu *vcpu, const struct kvm_vcpu_init *init, uint64_t max_vl, struct err *e);
+/* KVM_ARM_VCPU_INIT again: the state after power-on; unless `on`, waiting for PSCI CPU_ON. */
+int arm64_init_vcpu(struct machine *m, unsigned int i, bool on, struct err *e);
+int arm64_set_reg(struct machine *m, unsigned int i, uint64_t id, uint64_t v, struct err *e);
 /* What needs the interrupt controller: PMU, stolen time. All vCPUs. */
 int arm64_finish_vcpus(struct machine *m, struct err *e);
-/* The affinity fields of MPIDR_EL1, as cpu nodes and PSCI spell them. */
+/* The affinity fields of MPIDR_EL1, as cpu nodes spell them. */
 int arm64_mpidr(struct machine *m, unsigned int i, uint64_t *ret, struct err *e);
+/* The host's PMU drivers that KVM might lend: calls fn with name, perf type and CPUs of each until it returns nonzero, and returns that. */
+int arm64_for_each_pmu(int (*fn)(void *ctx, const char *name, int type, const uint64_t *cpus), void *ctx);
+
+/* id.c */
+/* Gives a vCPU the ID registers that --cpu-id asks for. */
+int arm64_set_cpu_id(struct machine *m, struct hv_vcpu *vcpu, struct err *e);
 
 /* regs.c */
 /* The name of an id into name[48]: from the tables, "sys.s3_0_c1_c0_0" for a system register without a row, or its number. True when a table knew it. */

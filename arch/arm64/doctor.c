@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+/* What this host can do for a guest, for `lkvm doctor`. */
+#include <stdio.h>
+
+#include "arch/arm64/arm64.h"
+
+static const struct {
+	unsigned int cap;
+	const char *what, *cure;
+} caps[] = {
+	{ KVM_CAP_ARM_PSCI_0_2, "PSCI in the kernel", "use Linux 6.1 or newer on the host" },
+	{ KVM_CAP_ARM_NISV_TO_USER, "accesses that KVM cannot decode become the guest's external aborts", "such an access ends the guest; use Linux 5.5 or newer" },
+	{ KVM_CAP_ARM_SYSTEM_SUSPEND, "guests that suspend", "use Linux 6.0 or newer on the host" },
+	{ KVM_CAP_ARM_SEA_TO_USER, "memory of the host that fails under a guest", "the guest alone gets the error; Linux 6.19 or newer asks lkvm" },
+	{ KVM_CAP_ARM_SUPPORTED_REG_MASK_RANGES, "ID registers that can be changed (--cpu-id)", "lkvm tries all the same; Linux 6.7 or newer says which" },
+	{ KVM_CAP_ARM_WRITABLE_IMP_ID_REGS, "MIDR_EL1 and its like can be changed (--cpu-id)", "use Linux 6.15 or newer on the host" },
+	{ KVM_CAP_READONLY_MEM, "read-only memory slots (device registers read without exit)",
+	  "reads of device registers leave the guest, which is slower; use a newer host kernel" },
+	{ KVM_CAP_COALESCED_MMIO, "coalesced MMIO (acknowledgements without exit)",
+	  "each acknowledgement leaves the guest, which is slower; use a host kernel with CONFIG_KVM_MMIO" },
+	{ KVM_CAP_IOEVENTFD, "ioeventfd (doorbells without exit)", "use a host kernel with CONFIG_EVENTFD" },
+	{ KVM_CAP_IMMEDIATE_EXIT, "immediate exit (vCPUs stop at once)", "use Linux 6.1 or newer on the host" },
+	{ KVM_CAP_ONE_REG, "registers by number", "use Linux 6.1 or newer on the host" },
+};
+
+static const struct {
+	uint32_t type;
+	const char *what, *cure;
+} controllers[] = {
+	{ KVM_DEV_TYPE_ARM_VGIC_V3, "GICv3 (--irqchip gicv3)", "a GICv2 serves instead; use a machine with a GICv3" },
+	{ KVM_DEV_TYPE_ARM_VGIC_ITS, "ITS (--irqchip gicv3-its)", "interrupts are wires alone; use a machine with a GICv3" },
+	{ KVM_DEV_TYPE_ARM_VGIC_V2, "GICv2 (--irqchip gicv2m, gicv2)", "use a machine with a GICv2, or a GICv3 that can be one; GICv3 guests need it not" },
+};
+
+struct found {
+	void (*fn)(void *ctx, const char *what, bool present, const char *cure);
+	void *ctx;
+	unsigned int n;
+};
+
+static int give_pmu(void *ctx, const char *name, int type, const uint64_t *cpus)
+{
+	struct found *f = ctx;
+	char what[128];
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < MACHINE_MAX_HOST_CPUS; i++)
+		n += bitmap_test(cpus, i);
+	snprintf(what, sizeof(what), "PMU %s on %u host CPU%s", name, n, n == 1 ? "" : "s");
+	f->fn(f->ctx, what, true, NULL);
+	f->n++;
+	return 0;
+}
+
+static void vector_lengths(struct hv_vcpu *vcpu, const struct found *f)
+{
+	uint64_t vls[KVM_ARM64_SVE_VLS_WORDS] = { 0 };
+	char what[96];
+	unsigned int most = 0;
+
+	if (vcpu->hv->ops->get_reg(vcpu, KVM_REG_ARM64_SVE_VLS, vls) < 0)
+		return;
+	for (unsigned int n = 0; n < KVM_ARM64_SVE_VLS_WORDS * 64; n++)
+		if (bitmap_test(vls, n))
+			most = (n + 1) * 128;
+	snprintf(what, sizeof(what), "SVE vectors of up to %u bits", most);
+	f->fn(f->ctx, what, true, NULL);
+}
+
+/* A vCPU with all that has a capability, but not what makes it another kind of CPU. */
+static void registers(struct hv *hv, struct hv_vcpu *vcpu, const struct found *f)
+{
+	bool has[ARM64_N_FEATURES] = { false };
+	struct kvm_vcpu_init init;
+	struct err e = { 0 };
+	char what[96];
+	uint64_t id;
+	int n;
+
+	for (unsigned int i = 0; i < ARM64_N_FEATURES; i++)
+		has[i] = !arm64_features[i].on_demand && hv_capability(hv, arm64_features[i].cap) > 0;
+	has[ARM64_PTRAUTH_ADDRESS] = has[ARM64_PTRAUTH_GENERIC] = has[ARM64_PTRAUTH_ADDRESS] && has[ARM64_PTRAUTH_GENERIC];
+	if (arm64_init_features(hv, has, &init, &e) < 0 || hv->ops->vcpu_ioctl(vcpu, KVM_ARM_VCPU_INIT, &init) < 0) {
+		f->fn(f->ctx, "a vCPU with these features", false, *e.text ? e.text : "KVM refuses it; try --disable-sve, --disable-ptrauth or --disable-mte");
+		return;
+	}
+	if (has[ARM64_SVE])
+		vector_lengths(vcpu, f);
+	n = arm64_finalize_vcpu(vcpu, &init, 0, &e) < 0 ? 0 : hv->ops->reg_list(vcpu, &id, 0);
+	if (n > 0)
+		snprintf(what, sizeof(what), "list of registers (%d)", n);
+	else
+		snprintf(what, sizeof(what), "list of registers");
+	f->fn(f->ctx, what, n > 0, n > 0 ? NULL : *e.text ? e.text : "use Linux 6.1 or newer on the host");
+}
+
+void arm64_doctor(struct hv *hv, struct hv_vcpu *vcpu, void (*fn)(void *ctx, const char *what, bool present, const char *cure),
+		  void *ctx)
+{
+	struct found f = { .fn = fn, .ctx = ctx };
+	char what[96];
+	int n;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(controllers); i++) {
+		bool present = hv->ops->create_device(hv, controllers[i].type, NULL) >= 0;
+
+		fn(ctx, controllers[i].what, present, present ? NULL : controllers[i].cure);
+	}
+	for (unsigned int i = 0; i < ARM64_N_FEATURES; i++) {
+		bool present = hv_capability(hv, arm64_features[i].cap) > 0;
+
+		fn(ctx, arm64_features[i].what, present, present ? NULL : arm64_features[i].cure);
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(caps); i++) {
+		bool present = hv_capability(hv, caps[i].cap) > 0;
+
+		fn(ctx, caps[i].what, present, present ? NULL : caps[i].cure);
+	}
+	n = hv_capability(hv, KVM_CAP_MAX_VCPUS);
+	snprintf(what, sizeof(what), "guests with up to %d vCPUs", MIN(MAX(n, 1), MACHINE_MAX_VCPUS));
+	fn(ctx, what, true, NULL);
+	n = hv_capability(hv, KVM_CAP_ARM_VM_IPA_SIZE);
+	snprintf(what, sizeof(what), "%d bits of guest physical address", n > 0 ? n : 40);
+	fn(ctx, what, true, NULL);
+	arm64_for_each_pmu(give_pmu, &f);
+	if (vcpu)
+		registers(hv, vcpu, &f);
+}
