@@ -142,6 +142,7 @@ _tree_series() {
 	for patch; do
 		_patch_apply "$state/new" "$patch" "$state/patch.log"
 	done
+	rm -f "$state/series"
 	while read -r name; do
 		if [ ! -f "$state/new/$name" ]; then
 			rm -f "${tree:?}/$name"
@@ -151,6 +152,23 @@ _tree_series() {
 			must mv "$tree/$name.lkvm-new" "$tree/$name"
 		fi
 	done <"$state/touched"
+	_series_id "$@" >"$state/series"
+}
+
+_series_id() { cat /dev/null "$@" | sha256sum; }
+
+# _tree_hold VERSION TREE PATCH... : the tree has this series, and keeps it while this shell lives. Builds of the same series go
+# side by side; another series waits for them.
+_tree_hold() {
+	local version=$1 tree=$2 fd lock=$lkvm_cache/locks/kernel-tree-$1
+	shift 2
+	exec {fd}>"$lock"
+	while :; do
+		flock -n -s "$fd" || { say "waiting for a build with other patches"; flock -s "$fd"; }
+		[ "$(cat "$tree/.lkvm/series" 2>/dev/null)" != "$(_series_id "$@")" ] || return 0
+		flock "$fd"
+		_tree_series "$version" "$tree" "$@"
+	done
 }
 
 # --- building -------------------------------------------------------------------------------------------------------------
@@ -220,7 +238,7 @@ _kernel_build_in() {
 	log=$out.log
 	mkdir -p "$out"
 	: >"$log"
-	[ -n "$source" ] || _tree_series "$version" "$tree" "$@"
+	[ -n "$source" ] || _tree_hold "$version" "$tree" "$@"
 	image=${_kernel_image[$arch]}
 	make=(make -C "$tree" "O=$out" "ARCH=${_kernel_arch[$arch]}" "CROSS_COMPILE=${_kernel_cc[$arch]}-" KBUILD_BUILD_TIMESTAMP=1970-01-01
 		KBUILD_BUILD_USER=lkvm KBUILD_BUILD_HOST=lkvm "-j$(nproc)" "LOCALVERSION=-$(basename "${tmp%.new.*}")")
@@ -238,7 +256,7 @@ _kernel_build_in() {
 		die "the kernel cannot be copied to $tmp; is the disk full?"
 }
 
-_kernel_build_locked() { with_lock "kernel-source-$2" _kernel_build_in "$@"; }
+_kernel_build_locked() { with_lock "kernel-build-$1-$2-$3" _kernel_build_in "$@"; }
 
 _kernel_configs=$lkvm_repo/tests/nested/image
 

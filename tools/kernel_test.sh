@@ -1,0 +1,124 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Tests of tools/kernel-source.sh that build nothing: what a series does to a source tree.
+set -uo pipefail
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export LKVM_CACHE=$work/cache
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/kernel-source.sh"
+have patch && have xz && have diff || { echo "there is no patch, diff or xz here"; exit 77; }
+
+bad=0
+same() {
+	[ "$2" = "$3" ] && return
+	printf 'FAIL %s: is "%s", should be "%s"\n' "$1" "$2" "$3"
+	bad=1
+}
+
+# --- a source of five files; its archive has a sixth, which is not unpacked at first
+name=linux-source-9.1
+mkdir -p "$work/$name/kvm" "$work/$name/doc"
+seq 1 30 >"$work/$name/kvm/a.c"
+seq 1 30 >"$work/$name/kvm/b.c"
+echo gone >"$work/$name/kvm/c.c"
+seq 5 40 >"$work/$name/doc/d.rst"
+mkdir -p "$lkvm_cache/$name/usr/src"
+tar -cJf "$(_kernel_tarball 9.1)" -C "$work" "$name"
+tree=$work/tree
+cp -r "$work/$name" "$tree"
+rm -r "$tree/doc"
+
+# diff_of NAME SED-SCRIPT FILE : a patch $work/NAME that does this to FILE.
+diff_of() {
+	mkdir -p "$work/x/a/$(dirname "$3")" "$work/x/b/$(dirname "$3")"
+	cp "$work/$name/$3" "$work/x/a/$3"
+	sed "$2" "$work/$name/$3" >"$work/x/b/$3"
+	(cd "$work/x" && diff -u "a/$3" "b/$3") >>"$work/$1"
+	rm -rf "$work/x"
+}
+diff_of one.patch '15s/.*/fifteen/' kvm/a.c
+diff_of one.patch '20s/.*/twenty/' doc/d.rst
+diff_of two.patch '16s/.*/sixteen/' kvm/a.c
+diff_of three.patch '3s/.*/three/' kvm/a.c
+diff_of three.patch '3s/.*/three/' kvm/b.c
+cat >"$work/new.patch" <<'P'
+A description, in which a line may begin with
+--- dashes
+and go on.
+---
+ kvm/n.c | 1 +
+
+diff --git a/kvm/n.c b/kvm/n.c
+new file mode 100644
+--- /dev/null
++++ b/kvm/n.c
+@@ -0,0 +1 @@
++new
+diff --git a/kvm/c.c b/kvm/c.c
+deleted file mode 100644
+--- a/kvm/c.c
++++ /dev/null
+@@ -1 +0,0 @@
+-gone
+P
+cat >"$work/newer.patch" <<'P'
+--- a/kvm/n.c
++++ b/kvm/n.c
+@@ -1 +1 @@
+-new
++newer
+P
+printf -- '--- a/../../etc/x\n+++ b/../../etc/x\n@@ -0,0 +1 @@\n+x\n' >"$work/out.patch"
+echo 'nothing to see' >"$work/none.patch"
+printf -- '--- a/kvm/a.c\n+++ b/kvm/a.c\n@@ -1,3 +1,9 @@\n 1\n+x\n' >"$work/short.patch"
+printf -- '--- a/kvm/q.c\n+++ b/kvm/q.c\n@@ -1 +1 @@\n-x\n+y\n' >"$work/where.patch"
+
+series() { (_tree_series 9.1 "$tree" "$@") 2>&1; }
+line() { sed -n "$1p" "$tree/$2"; }
+pristine() { diff -r --exclude=.lkvm --exclude=doc "$work/$name" "$tree"; }
+
+series "$work/one.patch"
+same 'a hunk' "$(line 15 kvm/a.c)" fifteen
+same 'a file from the archive' "$(line 20 doc/d.rst)" twenty
+before=$(stat -c %y "$tree/kvm/a.c")
+series "$work/one.patch"
+same 'what is the same is left alone' "$(stat -c %y "$tree/kvm/a.c")" "$before"
+series "$work/three.patch" "$work/one.patch"
+same 'two patches of one file' "$(line 3 kvm/a.c) $(line 15 kvm/a.c) $(line 3 kvm/b.c)" 'three fifteen three'
+before=$(cat "$tree"/kvm/*)
+same 'a patch that does not fit' "$(series "$work/three.patch" "$work/one.patch" "$work/two.patch")" \
+	"$lkvm_tool: two.patch does not apply: hunk 1 of kvm/a.c does not fit (line 13)"
+same 'and the tree as before' "$(cat "$tree"/kvm/*)" "$before"
+same 'a patch twice' "$(series "$work/one.patch" "$work/one.patch")" \
+	"$lkvm_tool: one.patch does not apply: hunk 1 of kvm/a.c does not fit (line 12)"
+series
+same 'reverted' "$(pristine)" ''
+series "$work/new.patch" "$work/newer.patch"
+same 'a new file' "$(cat "$tree/kvm/n.c")" newer
+same 'a file that goes' "$(ls "$tree/kvm" | tr '\n' ' ')" 'a.c b.c n.c '
+# As an interruption leaves it: some files are of one series, some of another, and a copy is half made.
+echo half >"$tree/kvm/a.c"
+echo half >"$tree/.lkvm/orig/kvm/b.c.new"
+series
+same 'reverted again' "$(pristine)" ''
+same 'a way out of the tree' "$(series "$work/out.patch")" "$lkvm_tool: a patch names the file ../../etc/x, which is not in the tree"
+same 'no patch' "$(series "$work/none.patch" | sed 's/apply: .*/apply/')" "$lkvm_tool: none.patch does not apply"
+same 'a short patch' "$(series "$work/short.patch" | sed 's/apply: .*/apply/')" "$lkvm_tool: short.patch does not apply"
+same 'a file that is nowhere' "$(series "$work/where.patch")" \
+	"$lkvm_tool: where.patch does not apply: the file that its line 3 names is not in the source"
+same 'still reverted' "$(pristine)" ''
+
+# --- which patches
+mkdir "$work/dir" "$work/quilt" "$work/empty"
+cp "$work/one.patch" "$work/dir/0001-one.patch"
+cp "$work/two.patch" "$work/dir/0002-two.patch"
+cp "$work/one.patch" "$work/two.patch" "$work/quilt"
+printf '# remarks\ntwo.patch -p1\n\none.patch\n' >"$work/quilt/series"
+names() { (kernel_patches "$@" && printf '%s\n' "${PATCHES[@]##*/}" | tr '\n' ' ') 2>&1; }
+same 'by name' "$(names "$work/dir" "$work/three.patch")" '0001-one.patch 0002-two.patch three.patch '
+same 'by series' "$(names "$work/quilt")" 'two.patch one.patch '
+same 'none there' "$(names "$work/empty")" "$lkvm_tool: there is no *.patch in the folder $work/empty"
+same 'no such patch' "$(names "$work/nosuch")" "$lkvm_tool: there is no patch $work/nosuch"
+
+exit $bad
