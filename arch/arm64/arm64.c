@@ -10,6 +10,7 @@ static const struct arch_map map = {
 	.ram_moves = true,
 	.uart_base = ARM64_UART_BASE,
 	.uart_step = 0x1000,
+	.rtc = ARCH_RTC_PL031,
 	.rtc_base = ARM64_RTC_BASE,
 	.poweroff_base = ARM64_POWEROFF_BASE,
 	.pvpanic_base = ARM64_PVPANIC_BASE,

@@ -30,13 +30,13 @@
 #define ARM64_MIN_RAM MIB(32)
 #define ARM64_N_IRQS 96 /* SPIs: all UARTs, RTC and virtio-mmio places, with room */
 
-/* Private peripheral interrupts as the "Base System Architecture" gives them; INTID = 16 + n. GIC_MAINTENANCE_PPI is the GIC's own. */
-#define ARM64_PPI_PMU 7
-#define ARM64_PPI_HYP_TIMER 10
-#define ARM64_PPI_VIRT_TIMER 11
-#define ARM64_PPI_HYP_VIRT_TIMER 12
-#define ARM64_PPI_SECURE_TIMER 13
-#define ARM64_PPI_PHYS_TIMER 14
+/* INTIDs of private peripheral interrupts, as the "Base System Architecture" gives them; GIC_MAINTENANCE_INTID is the GIC's own. */
+#define ARM64_PPI_PMU 23
+#define ARM64_PPI_HYP_TIMER 26
+#define ARM64_PPI_VIRT_TIMER 27
+#define ARM64_PPI_HYP_VIRT_TIMER 28
+#define ARM64_PPI_SECURE_TIMER 29
+#define ARM64_PPI_PHYS_TIMER 30
 
 #define ARM64_PHANDLE_GIC 1 /* and 2: the ITS or the v2m frame */
 #define ARM64_PHANDLE_CPU 16 /* + vCPU */

@@ -214,7 +214,7 @@ static int choose_pmu(struct machine *m, int *ret_type, struct err *e)
 static int give_pmu(struct machine *m, struct err *e)
 {
 	static const char refused[] = "--pmu: KVM refuses vCPU %u its performance counters (%s, %s); leave it out, or try --vcpu-affinity";
-	int irq = 16 + ARM64_PPI_PMU, type = -1, chosen = choose_pmu(m, &type, e);
+	int irq = ARM64_PPI_PMU, type = -1, chosen = choose_pmu(m, &type, e);
 
 	if (chosen < 0)
 		return chosen;
