@@ -71,7 +71,7 @@ static int load_files(struct machine *m, struct boot *b, const struct boot_layou
 		.align = l->align,
 		.flat_offset = l->flat_offset,
 		.elf_machine = l->elf_machine,
-		.name = m->arch->name,
+		.name = l->machine ? l->machine : m->arch->name,
 		.header = l->header,
 	};
 	const uint64_t ram_end = m->ram_base + m->ram_size;

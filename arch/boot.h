@@ -13,6 +13,7 @@ struct boot {
 
 /* What the architecture knows of its kernels. */
 struct boot_layout {
+	const char *machine; /* what sentences call the guest, NULL: the architecture's name */
 	uint64_t align, flat_offset; /* as in struct image_target */
 	uint16_t elf_machine;
 	int (*header)(const uint8_t head[IMAGE_HEAD], struct image_header *ret, struct err *e);

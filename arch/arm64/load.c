@@ -76,6 +76,7 @@ static const struct boot_layout layout64 = {
 };
 
 static const struct boot_layout layout32 = {
+	.machine = "32-bit arm",
 	.align = KERNEL_ALIGN,
 	.flat_offset = AARCH32_OFFSET,
 	.elf_machine = EM_ARM,
