@@ -6,15 +6,14 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <zlib.h>
 
 #include "arch/image.h"
 #include "arch/image_kind.h"
+#include "arch/image_stream.h"
 #include "base/endian.h"
 #include "base/sys.h"
 
 #define CHUNK 65536
-#define HEAD 4096 /* how much of a compressed file's content can be looked at before its place is known */
 #define MAX_SEGMENTS 64
 
 /* Copies a pipe or the like into a file without a name. */
@@ -95,154 +94,6 @@ void image_close(struct image_file *f)
 	*f = (struct image_file){ .fd = -1 };
 }
 
-/* The content of a file, from its start to its end, through gzip or not. */
-struct stream {
-	const struct image_file *f;
-	uint64_t pos, end;  /* in the file: next byte to read, first byte that is not ours */
-	uint64_t start;	    /* of plain content in the file */
-	uint64_t offset;    /* of the next byte given out, in the content */
-	bool gzip, ended;
-	z_stream z;
-	uint8_t *in;	    /* CHUNK bytes, gzip only */
-	uint8_t head[HEAD]; /* the content's first n_head bytes, read ahead */
-	uint32_t n_head;
-};
-
-static void stream_close(struct stream *s)
-{
-	if (s->gzip)
-		inflateEnd(&s->z);
-	free(s->in);
-}
-
-static int stream_open(struct stream *s, const struct image_file *f, uint64_t start, uint64_t size, bool gzip, struct err *e)
-{
-	/* All but `head`, which n_head covers. */
-	s->f = f;
-	s->pos = s->start = start;
-	s->end = start + size;
-	s->offset = 0;
-	s->gzip = s->ended = false;
-	s->z = (z_stream){ 0 };
-	s->in = NULL;
-	s->n_head = 0;
-	if (!gzip)
-		return 0;
-	s->in = malloc(CHUNK);
-	if (!s->in || inflateInit2(&s->z, 16 + MAX_WBITS) != Z_OK)
-		return err_set(e, -ENOMEM, "%s: not enough memory to unpack it", f->path);
-	s->gzip = true;
-	return 0;
-}
-
-/* Up to len bytes; fewer only at the content's end. */
-static int64_t stream_read_raw(struct stream *s, void *buf, uint64_t len, struct err *e)
-{
-	uint64_t done = 0;
-
-	if (!s->gzip) {
-		uint64_t n = MIN(len, s->end - s->pos);
-		ssize_t got = n ? sys_pread_all(s->f->fd, buf, n, s->pos) : 0;
-
-		if (got < 0)
-			return err_set(e, (int)got, "%s cannot be read: %s", s->f->path, err_name((int)got));
-		s->pos += (uint64_t)got;
-		return got;
-	}
-	while (done < len && !s->ended) {
-		int z;
-
-		if (!s->z.avail_in) {
-			uint64_t n = MIN((uint64_t)CHUNK, s->end - s->pos);
-			ssize_t got = n ? sys_pread_all(s->f->fd, s->in, n, s->pos) : 0;
-
-			if (got < 0)
-				return err_set(e, (int)got, "%s cannot be read: %s", s->f->path, err_name((int)got));
-			if (!got)
-				return err_set(e, -EINVAL, "%s ends in the middle of its gzip data: it is truncated, copy it again",
-					       s->f->path);
-			s->pos += (uint64_t)got;
-			s->z.next_in = s->in;
-			s->z.avail_in = (unsigned int)got;
-		}
-		s->z.next_out = (uint8_t *)buf + done;
-		s->z.avail_out = (unsigned int)MIN(len - done, UINT32_C(1) << 30);
-		{
-			unsigned int before = s->z.avail_out;
-
-			z = inflate(&s->z, Z_NO_FLUSH);
-			done += before - s->z.avail_out;
-		}
-		if (z == Z_STREAM_END)
-			s->ended = true;
-		else if (z == Z_MEM_ERROR)
-			return err_set(e, -ENOMEM, "%s: not enough memory to unpack it", s->f->path);
-		else if (z != Z_OK && z != Z_BUF_ERROR)
-			return err_set(e, -EINVAL, "%s is damaged inside its gzip data: copy or build it again", s->f->path);
-	}
-	return (int64_t)done;
-}
-
-/* The first bytes, which later reads see again. */
-static int stream_peek(struct stream *s, struct err *e)
-{
-	int64_t n = stream_read_raw(s, s->head, HEAD, e);
-
-	if (n < 0)
-		return (int)n;
-	s->n_head = (uint32_t)n;
-	return 0;
-}
-
-static int64_t stream_read(struct stream *s, void *buf, uint64_t len, struct err *e)
-{
-	uint64_t done = 0;
-	int64_t n;
-
-	if (s->offset < s->n_head) {
-		done = MIN(len, s->n_head - s->offset);
-		memcpy(buf, s->head + s->offset, done);
-		s->offset += done;
-	}
-	if (done < len) {
-		n = stream_read_raw(s, (char *)buf + done, len - done, e);
-		if (n < 0)
-			return n;
-		s->offset += (uint64_t)n;
-		done += (uint64_t)n;
-	}
-	return (int64_t)done;
-}
-
-/* Goes forward to an offset of the content; backward only in what is not compressed. */
-static int stream_seek(struct stream *s, uint64_t offset, struct err *e)
-{
-	uint8_t waste[1024];
-
-	if (!s->gzip) {
-		s->pos = s->start + MIN(offset, s->end - s->start);
-		s->pos = MAX(s->pos, s->start + s->n_head);
-		s->offset = offset;
-		return 0;
-	}
-	if (offset < s->n_head && s->offset <= s->n_head) {
-		s->offset = offset;
-		return 0;
-	}
-	if (offset < s->offset)
-		return err_set(e, -EINVAL, "%s: the segments of this compressed ELF file are not in order; unpack it with gunzip first",
-			       s->f->path);
-	while (s->offset < offset) {
-		int64_t n = stream_read(s, waste, MIN(offset - s->offset, sizeof(waste)), e);
-
-		if (n < 0)
-			return (int)n;
-		if (!n)
-			break;
-	}
-	return 0;
-}
-
 static int too_small(const struct image_file *f, const struct image_target *t, uint64_t end, struct err *e)
 {
 	uint64_t need = end > t->ram_base ? end - t->ram_base : end;
@@ -252,7 +103,7 @@ static int too_small(const struct image_file *f, const struct image_target *t, u
 }
 
 /* Reads the rest of the content to gpa; *ret_len bytes of it. It may take what RAM there is from gpa on, no more. */
-static int load_whole(struct stream *s, const struct image_target *t, uint64_t gpa, uint64_t *ret_len, struct err *e)
+static int load_whole(struct image_stream *s, const struct image_target *t, uint64_t gpa, uint64_t *ret_len, struct err *e)
 {
 	uint64_t room = t->ram_base + t->ram_size - gpa;
 	struct slice to;
@@ -260,17 +111,17 @@ static int load_whole(struct stream *s, const struct image_target *t, uint64_t g
 	int64_t n;
 	int r;
 
-	if (!s->gzip)
+	if (!s->packing)
 		room = MIN(room, s->end - s->start - s->offset);
 	r = memory_slice(t->memory, gpa, room, &to);
 	if (r < 0)
 		return err_set(e, r, "kernel %s: no RAM at 0x%" PRIx64, s->f->path, gpa);
-	n = stream_read(s, to.p, room, e);
+	n = image_stream_read(s, to.p, room, e);
 	if (n < 0)
 		return (int)n;
 	*ret_len = (uint64_t)n;
 	memory_mark_dirty(t->memory, gpa, (uint64_t)n);
-	n = stream_read(s, &more, 1, e);
+	n = image_stream_read(s, &more, 1, e);
 	if (n < 0)
 		return (int)n;
 	if (n > 0)
@@ -290,13 +141,13 @@ static int compare_segments(const void *a, const void *b)
 	return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
-static int elf_error(struct stream *s, struct err *e, const char *what)
+static int elf_error(struct image_stream *s, struct err *e, const char *what)
 {
 	return err_set(e, -EINVAL, "kernel %s is no usable ELF file: %s", s->f->path, what);
 }
 
 /* Reads and checks the headers: the PT_LOAD segments, sorted by file offset. */
-static int elf_segments(struct stream *s, const struct image_target *t, struct segment *seg, uint64_t *ret_entry, struct err *e)
+static int elf_segments(struct image_stream *s, const struct image_target *t, struct segment *seg, uint64_t *ret_entry, struct err *e)
 {
 	const uint8_t *h = s->head;
 	uint64_t phoff;
@@ -316,17 +167,17 @@ static int elf_segments(struct stream *s, const struct image_target *t, struct s
 	phentsize = get_le16(h + offsetof(Elf64_Ehdr, e_phentsize));
 	if (!phnum || phnum > 1024 || phentsize < sizeof(Elf64_Phdr) || phentsize > 4096)
 		return elf_error(s, e, "its program headers are wild");
-	if (phoff > INT64_MAX || (s->gzip && phoff + (uint64_t)phnum * phentsize > s->n_head))
+	if (phoff > INT64_MAX || (s->packing && phoff + (uint64_t)phnum * phentsize > s->n_head))
 		return elf_error(s, e, "its program headers are not at its start; unpack it, or give the Image");
-	r = stream_seek(s, phoff, e);
+	r = image_stream_seek(s, phoff, e);
 	for (unsigned int i = 0; r >= 0 && i < phnum; i++) {
 		uint8_t ph[sizeof(Elf64_Phdr)];
 		int64_t got;
 
-		r = stream_seek(s, phoff + (uint64_t)i * phentsize, e);
+		r = image_stream_seek(s, phoff + (uint64_t)i * phentsize, e);
 		if (r < 0)
 			return r;
-		got = stream_read(s, ph, sizeof(ph), e);
+		got = image_stream_read(s, ph, sizeof(ph), e);
 		if (got < 0)
 			return (int)got;
 		if (got < (int64_t)sizeof(ph))
@@ -359,7 +210,7 @@ static int elf_segments(struct stream *s, const struct image_target *t, struct s
  * Segments that lie in RAM stay where they want to be. Others (vmlinux is linked to physical address 0) move together, so that the
  * lowest lands where a flat kernel would.
  */
-static int load_elf(struct stream *s, const struct image_target *t, struct image *ret, struct err *e)
+static int load_elf(struct image_stream *s, const struct image_target *t, struct image *ret, struct err *e)
 {
 	struct segment seg[MAX_SEGMENTS];
 	uint64_t entry = 0, low = UINT64_MAX, high = 0, shift = 0;
@@ -395,10 +246,10 @@ static int load_elf(struct stream *s, const struct image_target *t, struct image
 		r = memory_slice(t->memory, gpa, seg[i].memsz, &to);
 		if (r < 0)
 			return err_set(e, r, "kernel %s: no RAM at 0x%" PRIx64 " where a segment belongs", s->f->path, gpa);
-		r = stream_seek(s, seg[i].offset, e);
+		r = image_stream_seek(s, seg[i].offset, e);
 		if (r < 0)
 			return r;
-		got = stream_read(s, to.p, seg[i].filesz, e);
+		got = image_stream_read(s, to.p, seg[i].filesz, e);
 		if (got < 0)
 			return (int)got;
 		if ((uint64_t)got < seg[i].filesz)
@@ -433,14 +284,14 @@ static uint64_t pe_size(const uint8_t *h, uint32_t n)
 	return end;
 }
 
-static int load_content(struct stream *s, const struct image_target *t, struct image *ret, struct err *e)
+static int load_content(struct image_stream *s, const struct image_target *t, struct image *ret, struct err *e)
 {
 	struct image_header h = { 0 };
 	uint8_t head[IMAGE_HEAD] = { 0 };
 	uint64_t start, len = 0;
 	int r;
 
-	r = stream_peek(s, e);
+	r = image_stream_peek(s, e);
 	if (r < 0)
 		return r;
 	if (s->n_head >= 4 && !memcmp(s->head, ELFMAG, SELFMAG))
@@ -470,7 +321,7 @@ static int load_content(struct stream *s, const struct image_target *t, struct i
 	}
 	if (start - t->ram_base >= t->ram_size)
 		return too_small(s->f, t, start + MAX(h.image_size, s->f->size), e);
-	if (!s->gzip && s->end - s->start > t->ram_base + t->ram_size - start)
+	if (!s->packing && s->end - s->start > t->ram_base + t->ram_size - start)
 		return too_small(s->f, t, start + (s->end - s->start), e);
 	r = load_whole(s, t, start, &len, e);
 	if (r < 0)
@@ -485,8 +336,10 @@ static int load_content(struct stream *s, const struct image_target *t, struct i
 }
 
 /* EFI zboot: "MZ", "zimg" at 4, payload offset at 8 and size at 12, compression by name at 24. */
-static int zboot_payload(const struct image_file *f, const uint8_t *head, uint64_t *ret_start, uint64_t *ret_size, struct err *e)
+static int zboot_payload(const struct image_file *f, const uint8_t *head, uint64_t *ret_start, uint64_t *ret_size,
+			 const struct image_packing **ret_packing, struct err *e)
 {
+	const struct image_packing *packing;
 	uint64_t start = get_le32(head + 8), size = get_le32(head + 12);
 	char how[9];
 
@@ -497,9 +350,11 @@ static int zboot_payload(const struct image_file *f, const uint8_t *head, uint64
 			*p = '?';
 	if (start > f->size || size > f->size - start || size < 18)
 		return err_set(e, -EINVAL, "kernel %s is a truncated EFI zboot file: copy it again", f->path);
-	if (strcmp(how, "gzip"))
-		return err_set(e, -EINVAL, "kernel %s is an EFI zboot file packed with %s, only gzip is understood: give the unpacked Image",
+	packing = image_packing_by_name(how);
+	if (!packing)
+		return err_set(e, -EINVAL, "kernel %s is an EFI zboot file packed with %s, only gzip and zstd are understood: give the unpacked Image",
 			       f->path, how);
+	*ret_packing = packing;
 	*ret_start = start;
 	*ret_size = size;
 	return 0;
@@ -509,9 +364,9 @@ int image_load(const struct image_file *f, const struct image_target *t, struct 
 {
 	uint8_t head[IMAGE_HEAD] = { 0 };
 	uint64_t start = 0, size = f->size;
+	const struct image_packing *packing, *said = NULL;
 	struct image image = { 0 };
-	struct stream s;
-	bool gzip;
+	struct image_stream s;
 	ssize_t n;
 	int r;
 
@@ -519,18 +374,20 @@ int image_load(const struct image_file *f, const struct image_target *t, struct 
 	if (n < 0)
 		return err_set(e, (int)n, "kernel %s cannot be read: %s", f->path, err_name((int)n));
 	if (n == sizeof(head) && head[0] == 'M' && head[1] == 'Z' && !memcmp(head + 4, "zimg", 4)) {
-		r = zboot_payload(f, head, &start, &size, e);
+		r = zboot_payload(f, head, &start, &size, &said, e);
 		if (r < 0)
 			return r;
 		n = sys_pread_all(f->fd, head, sizeof(head), start);
 		if (n < 2)
 			return err_set(e, n < 0 ? (int)n : -EINVAL, "kernel %s is a truncated EFI zboot file: copy it again", f->path);
 	}
-	gzip = n >= 2 && head[0] == 0x1f && head[1] == 0x8b;
-	r = stream_open(&s, f, start, size, gzip, e);
+	packing = image_packing_of(head, (size_t)n);
+	if (said && packing != said)
+		return err_set(e, -EINVAL, "kernel %s is a damaged EFI zboot file: copy it again", f->path);
+	r = image_stream_open(&s, f, start, size, packing, e);
 	if (r >= 0)
 		r = load_content(&s, t, &image, e);
-	stream_close(&s);
+	image_stream_close(&s);
 	if (r < 0)
 		return r;
 	*ret = image;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Kernel files, for every architecture: flat binaries, Linux Images, ELF64, each also gzip-compressed or inside an EFI zboot program.
+ * Kernel files, for every architecture: flat binaries, Linux Images, ELF64, each also packed with gzip or zstd, or inside an EFI zboot program.
  * A file is read straight into guest memory; what it claims about itself is checked, and what it unpacks to is bounded by the guest's RAM.
  */
 #ifndef LKVM_ARCH_IMAGE_H

@@ -6,7 +6,7 @@
 #include "base/endian.h"
 #include "base/util.h"
 
-#define PACKED "only gzip is understood: unpack it first"
+#define PACKED "only gzip and zstd are understood: unpack it first"
 #define INITRD "give the kernel, and this with -i"
 #define ROOT "give the kernel, and this with -d"
 #define KERNEL "give the kernel's Image"
@@ -17,7 +17,7 @@ static const struct {
 	uint8_t magic[8];
 } foreign[] = {
 	{ "packed with xz", PACKED, 6, { 0xfd, '7', 'z', 'X', 'Z', 0 } },
-	{ "packed with zstd", PACKED, 4, { 0x28, 0xb5, 0x2f, 0xfd } },
+	{ "packed twice, with zstd inside", "unpack it first", 4, { 0x28, 0xb5, 0x2f, 0xfd } },
 	{ "packed with bzip2", PACKED, 3, { 'B', 'Z', 'h' } },
 	{ "packed with lz4", PACKED, 4, { 0x04, 0x22, 0x4d, 0x18 } },
 	{ "packed with lz4", PACKED, 4, { 0x02, 0x21, 0x4c, 0x18 } },

@@ -43,7 +43,7 @@ if [ -e "$lib/liblkvm.so" ]; then
 	rm "$lib"/liblkvm.so*
 fi
 # shellcheck disable=SC2046
-"$@" -o "$dir/static" "$source/tests/embed.c" $(flags --static) $(PKG_CONFIG_PATH=$path pkg-config --libs-only-L libfdt liburing zlib yyjson 2>/dev/null) || bad 'it does not build with the static library'
+"$@" -o "$dir/static" "$source/tests/embed.c" $(flags --static) $(PKG_CONFIG_PATH=$path pkg-config --libs-only-L libfdt liburing zlib zstd yyjson 2>/dev/null) || bad 'it does not build with the static library'
 readelf -d "$dir/static" | grep -q 'NEEDED.*liblkvm' && bad 'the static program needs liblkvm.so'
 starts static
 # A control: what Libs.private names is needed.

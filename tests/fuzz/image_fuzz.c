@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Kernel files: whatever a file claims of itself, what is loaded lies in RAM, and a refusal has a sentence. The first byte says in what
- * the rest is wrapped: nothing, a gzip file of stored blocks, or an EFI zboot program.
+ * the rest is wrapped: nothing, a gzip file of stored blocks, an EFI zboot program with that inside, a zstd frame of raw blocks, or a zboot program with a zstd payload as it is.
  */
 #include <sys/mman.h>
 
@@ -50,6 +50,36 @@ static size_t wrap_gzip(const uint8_t *data, size_t len, uint8_t *out)
 	return n + 8;
 }
 
+/* A zstd frame of raw blocks without a checksum, and the size that zboot files have behind it. */
+static size_t wrap_zstd(const uint8_t *data, size_t len, uint8_t *out)
+{
+	size_t n = 6;
+
+	put_le32(out, 0xfd2fb528);
+	out[4] = 0;
+	out[5] = 8 << 3;
+	for (size_t i = 0; i < len;) {
+		size_t k = MIN(len - i, 60000);
+
+		put_le32(out + n, (uint32_t)k << 3 | (i + k == len));
+		memcpy(out + n + 3, data + i, k);
+		n += 3 + k;
+		i += k;
+	}
+	put_le32(out + n, (uint32_t)len);
+	return n + 4;
+}
+
+static size_t zboot(const char *packing, uint8_t *out, size_t n)
+{
+	memset(out, 0, 64);
+	memcpy(out, "MZ\0\0zimg", 8);
+	memcpy(out + 24, packing, 4);
+	put_le32(out + 8, 64);
+	put_le32(out + 12, (uint32_t)n);
+	return n + 64;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -70,7 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2 || size > 65000)
 		return 0;
 	t.memory = memory;
-	switch (*data++ % 3) {
+	switch (*data++ % 5) {
 	case 0:
 		memcpy(packed, data, n = size - 1);
 		break;
@@ -78,13 +108,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		n = wrap_gzip(data, size - 1, packed);
 		break;
 	case 2:
-		memset(packed, 0, 64);
-		memcpy(packed, "MZ\0\0zimg", 8);
-		memcpy(packed + 24, "gzip", 4);
-		n = wrap_gzip(data, size - 1, packed + 64);
-		put_le32(packed + 8, 64);
-		put_le32(packed + 12, (uint32_t)n);
-		n += 64;
+		n = zboot("gzip", packed, wrap_gzip(data, size - 1, packed + 64));
+		break;
+	case 3:
+		n = zboot("zstd", packed, wrap_zstd(data, size - 1, packed + 64));
+		break;
+	case 4:
+		memcpy(packed + 64, data, size - 1);
+		n = zboot("zstd", packed, size - 1);
 		break;
 	}
 	f.fd = memfd_create("fuzz", MFD_CLOEXEC);
