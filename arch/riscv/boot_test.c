@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include <libfdt.h>
 #include <sys/utsname.h>
 
 #include "arch/riscv/aia.h"
@@ -19,90 +18,34 @@ static void node(void *ctx, struct dt *dt)
 	dt_end(dt);
 }
 
-/* The tree that hart 0 was given, copied out of guest memory. */
-static void *tree(struct test_machine *t)
-{
-	uint64_t gpa = tm_reg(t, 0, RISCV_REG_CORE(regs.a1));
-	uint8_t head[8];
-	void *blob;
-	uint32_t size;
-
-	if (memory_read(t->m.memory, gpa, head, 8) < 0 || get_be32(head) != FDT_MAGIC)
-		return NULL;
-	size = get_be32(head + 4);
-	blob = malloc(size);
-	if (!blob || memory_read(t->m.memory, gpa, blob, size) < 0 || fdt_check_header(blob)) {
-		free(blob);
-		return NULL;
-	}
-	CHECK(!(gpa & 7));
-	return blob;
-}
-
-static const void *prop(const void *fdt, const char *path, const char *name, int *ret_len)
-{
-	int n = fdt_path_offset(fdt, path), len = -1;
-	const void *p = n < 0 ? NULL : fdt_getprop(fdt, n, name, &len);
-
-	if (ret_len)
-		*ret_len = len;
-	return p;
-}
-
-static uint32_t u32(const void *fdt, const char *path, const char *name)
-{
-	int len;
-	const void *p = prop(fdt, path, name, &len);
-
-	CHECK(p && len == 4);
-	return p && len == 4 ? get_be32(p) : 0xdeadbeef;
-}
-
-static uint64_t u64(const void *fdt, const char *path, const char *name)
-{
-	int len;
-	const void *p = prop(fdt, path, name, &len);
-
-	CHECK(p && len == 8);
-	return p && len == 8 ? get_be64(p) : 0xdeadbeef;
-}
-
-static const char *str(const void *fdt, const char *path, const char *name)
-{
-	const char *p = prop(fdt, path, name, NULL);
-
-	CHECK(p);
-	return p ? p : "";
-}
-
 static void check_common(const void *fdt, unsigned int harts)
 {
 	char path[64];
 	int len;
 
 	CHECK_EQ(fdt_check_full(fdt, fdt_totalsize(fdt)), 0);
-	CHECK_EQ(u32(fdt, "/", "#address-cells"), 2);
-	CHECK(!prop(fdt, "/", "interrupt-parent", NULL)); /* or Linux takes the PLIC for the parent of each hart's controller */
-	CHECK_STR(str(fdt, "/chosen", "bootargs"), "console=ttyS0");
-	CHECK_STR(str(fdt, "/chosen", "stdout-path"), "/soc/serial@10000000");
-	CHECK(prop(fdt, "/chosen", "rng-seed", &len) && len == 64);
-	CHECK(u64(fdt, "/chosen", "kaslr-seed"));
-	CHECK(prop(fdt, "/memory@80000000", "reg", &len) && len == 16);
-	CHECK_EQ(get_be64((const char *)prop(fdt, "/memory@80000000", "reg", NULL) + 8), TM_RAM);
-	CHECK_EQ(u32(fdt, "/cpus", "timebase-frequency"), 10000000);
+	CHECK_EQ(tree_u32(fdt, "/", "#address-cells"), 2);
+	CHECK(!tree_prop(fdt, "/", "interrupt-parent", NULL)); /* or Linux takes the PLIC for the parent of each hart's controller */
+	CHECK_STR(tree_str(fdt, "/chosen", "bootargs"), "console=ttyS0");
+	CHECK_STR(tree_str(fdt, "/chosen", "stdout-path"), "/soc/serial@10000000");
+	CHECK(tree_prop(fdt, "/chosen", "rng-seed", &len) && len == 64);
+	CHECK(tree_u64(fdt, "/chosen", "kaslr-seed"));
+	CHECK(tree_prop(fdt, "/memory@80000000", "reg", &len) && len == 16);
+	CHECK_EQ(get_be64((const char *)tree_prop(fdt, "/memory@80000000", "reg", NULL) + 8), TM_RAM);
+	CHECK_EQ(tree_u32(fdt, "/cpus", "timebase-frequency"), 10000000);
 	for (unsigned int i = 0; i < harts; i++) {
 		snprintf(path, sizeof(path), "/cpus/cpu@%u", i);
-		CHECK_EQ(u32(fdt, path, "reg"), i);
-		CHECK_STR(str(fdt, path, "mmu-type"), "riscv,sv48");
-		CHECK(!strncmp(str(fdt, path, "riscv,isa"), "rv64imafdc_", 11));
-		CHECK_STR(str(fdt, path, "riscv,isa-base"), "rv64i");
+		CHECK_EQ(tree_u32(fdt, path, "reg"), i);
+		CHECK_STR(tree_str(fdt, path, "mmu-type"), "riscv,sv48");
+		CHECK(!strncmp(tree_str(fdt, path, "riscv,isa"), "rv64imafdc_", 11));
+		CHECK_STR(tree_str(fdt, path, "riscv,isa-base"), "rv64i");
 		CHECK(fdt_stringlist_search(fdt, fdt_path_offset(fdt, path), "riscv,isa-extensions", "zbb") >= 6);
-		CHECK_EQ(u32(fdt, path, "riscv,cbom-block-size"), 64);
-		CHECK(!prop(fdt, path, "riscv,cboz-block-size", NULL));
+		CHECK_EQ(tree_u32(fdt, path, "riscv,cbom-block-size"), 64);
+		CHECK(!tree_prop(fdt, path, "riscv,cboz-block-size", NULL));
 		snprintf(path, sizeof(path), "/cpus/cpu-map/cluster0/core%u", i);
-		CHECK(fdt_node_offset_by_phandle(fdt, u32(fdt, path, "cpu")) > 0);
+		CHECK(fdt_node_offset_by_phandle(fdt, tree_u32(fdt, path, "cpu")) > 0);
 		snprintf(path, sizeof(path), "/cpus/cpu@%u/interrupt-controller", i);
-		CHECK(u32(fdt, path, "phandle"));
+		CHECK(tree_u32(fdt, path, "phandle"));
 	}
 	snprintf(path, sizeof(path), "/cpus/cpu@%u", harts);
 	CHECK(fdt_path_offset(fdt, path) < 0);
@@ -138,21 +81,21 @@ static void test_plic(void)
 	CHECK_EQ(mp, KVM_MP_STATE_RUNNABLE);
 	CHECK_EQ(t.m.hv->ops->get_mp_state(t.vcpus[1].hv, &mp), 0);
 	CHECK_EQ(mp, KVM_MP_STATE_STOPPED);
-	fdt = tree(&t);
+	fdt = tm_tree(t.m.memory, tm_reg(&t, 0, RISCV_REG_CORE(regs.a1)));
 	CHECK(fdt);
 	if (fdt) {
 		check_common(fdt, 2);
 		CHECK(!fdt_node_check_compatible(fdt, fdt_path_offset(fdt, "/soc"), "simple-bus"));
 		CHECK(fdt_node_offset_by_compatible(fdt, -1, "sifive,plic-1.0.0") > 0);
-		CHECK_EQ(fdt_node_offset_by_phandle(fdt, u32(fdt, "/soc", "interrupt-parent")),
+		CHECK_EQ(fdt_node_offset_by_phandle(fdt, tree_u32(fdt, "/soc", "interrupt-parent")),
 			 fdt_node_offset_by_compatible(fdt, -1, "sifive,plic-1.0.0"));
-		CHECK_EQ(u32(fdt, "/soc/thing@10020000", "interrupts"), 1);
-		initrd = u64(fdt, "/chosen", "linux,initrd-start");
-		CHECK_EQ(u64(fdt, "/chosen", "linux,initrd-end"), initrd + 7);
+		CHECK_EQ(tree_u32(fdt, "/soc/thing@10020000", "interrupts"), 1);
+		initrd = tree_u64(fdt, "/chosen", "linux,initrd-start");
+		CHECK_EQ(tree_u64(fdt, "/chosen", "linux,initrd-end"), initrd + 7);
 		CHECK(!memory_read(t.m.memory, initrd, buf, 7));
 		CHECK_STR(buf, "initrd!");
 		CHECK(initrd >= RISCV_RAM_BASE + 0x200000 + MIB(16)); /* beyond the kernel's bss */
-		CHECK(prop(fdt, "/soc/thing@10020000", "interrupts", &len) && len == 4);
+		CHECK(tree_prop(fdt, "/soc/thing@10020000", "interrupts", &len) && len == 4);
 	}
 	free(fdt);
 	tm_destroy(&t);
@@ -203,21 +146,21 @@ static void test_aia(void)
 	CHECK_EQ(arch_riscv64.load(&t.m, &e), 0);
 	CHECK_EQ(dtc_complaints(dtb), 0);
 	CHECK_EQ(unlink(dtb), 0);
-	fdt = tree(&t);
+	fdt = tm_tree(t.m.memory, tm_reg(&t, 0, RISCV_REG_CORE(regs.a1)));
 	CHECK(fdt);
 	if (fdt) {
 		check_common(fdt, 4);
 		CHECK(fdt_path_offset(fdt, "/finisher") > 0 && fdt_path_offset(fdt, "/soc/finisher") < 0);
-		CHECK_EQ(fdt_node_offset_by_phandle(fdt, u32(fdt, "/soc", "interrupt-parent")),
+		CHECK_EQ(fdt_node_offset_by_phandle(fdt, tree_u32(fdt, "/soc", "interrupt-parent")),
 			 fdt_node_offset_by_compatible(fdt, -1, "riscv,aplic"));
-		CHECK_EQ(u32(fdt, "/soc/aplic@c000000", "riscv,num-sources"), RISCV_N_IRQS);
-		CHECK_EQ(u32(fdt, "/soc/imsics@8000000", "riscv,num-ids"), 255);
-		CHECK_EQ(fdt_node_offset_by_phandle(fdt, u32(fdt, "/soc/aplic@c000000", "msi-parent")),
+		CHECK_EQ(tree_u32(fdt, "/soc/aplic@c000000", "riscv,num-sources"), RISCV_N_IRQS);
+		CHECK_EQ(tree_u32(fdt, "/soc/imsics@8000000", "riscv,num-ids"), 255);
+		CHECK_EQ(fdt_node_offset_by_phandle(fdt, tree_u32(fdt, "/soc/aplic@c000000", "msi-parent")),
 			 fdt_path_offset(fdt, "/soc/imsics@8000000"));
-		p = prop(fdt, "/soc/imsics@8000000", "interrupts-extended", &len);
+		p = tree_prop(fdt, "/soc/imsics@8000000", "interrupts-extended", &len);
 		CHECK(p && len == 4 * 8);
 		CHECK(p && get_be32((const char *)p + 3 * 8 + 4) == 9);
-		p = prop(fdt, "/soc/thing@10020000", "interrupts", &len);
+		p = tree_prop(fdt, "/soc/thing@10020000", "interrupts", &len);
 		CHECK(p && len == 8 && get_be32(p) == 1 && get_be32((const char *)p + 4) == 1);
 	}
 	free(fdt);
@@ -418,7 +361,7 @@ static void test_restart(void)
 		}
 		CHECK(!memory_read(t.m.memory, RISCV_RAM_BASE + 0x200000, head, 64) && !memcmp(head, image, 64));
 		CHECK(!memory_read(t.m.memory, RISCV_RAM_BASE + 0x400000, head, 64) && !head[0] && !head[63]); /* its bss */
-		fdt = tree(&t);
+		fdt = tm_tree(t.m.memory, tm_reg(&t, 0, RISCV_REG_CORE(regs.a1)));
 		CHECK(fdt);
 		if (fdt)
 			check_common(fdt, 2);

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "arch/riscv/riscv.h"
+#include "arch/test_tree.h"
 #include "base/endian.h"
 #include "base/sys.h"
 #include "hv/scripted.h"
@@ -203,17 +204,6 @@ static inline uint64_t tm_reg(struct test_machine *t, unsigned int i, uint64_t i
 static inline void tm_set_reg(struct test_machine *t, unsigned int i, uint64_t id, uint64_t v)
 {
 	t->vcpus[i].hv->hv->ops->set_reg(t->vcpus[i].hv, id, &v);
-}
-
-/* A file with this content; its path goes to path[32]. The descriptor is the caller's. */
-static inline int tm_file(const void *data, size_t len, char path[32])
-{
-	int fd = memfd_create("test", MFD_CLOEXEC);
-
-	if (fd < 0 || sys_write_all(fd, data, len) < 0)
-		abort();
-	snprintf(path, 32, "/proc/self/fd/%d", fd);
-	return fd;
 }
 
 /* A RISC-V Image of len bytes (at least 64) into buf: header, then bytes that count up. */
