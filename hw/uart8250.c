@@ -17,6 +17,7 @@ enum {
 };
 
 #define LSR_POLLS 4 /* so many looks at the line status in a row, and the next, are listening */
+#define TX_BURST (16 * UART8250_FIFO) /* bytes that one visit of the guest's interrupt handler may send */
 
 #define IER_RDI 0x01
 #define IER_THRI 0x02
@@ -73,6 +74,8 @@ struct uart8250 {
 	pthread_mutex_t lock;
 	struct uart8250_state s;
 	bool irq_level;
+	unsigned int burst; /* bytes sent since the guest last left its interrupt handler */
+	bool thre_held;	    /* the transmitter-empty interrupt waits for the loop to come by */
 };
 
 static bool looped(const struct uart8250 *u)
@@ -228,6 +231,28 @@ static int rx_inject(struct uart8250 *u, uint8_t byte, uint8_t error)
 
 /* --- transmitter --- */
 
+/*
+ * A wire takes its time; this transmitter is empty again at once. A driver whose handler sends as long as it is told so would stay in it, interrupts off, as long as others have
+ * something to print. So after a burst the interrupt waits until the guest has seen that there is none and the loop has come by, or for a millisecond: the handler
+ * ends, and whatever else the hart has to do gets its turn.
+ */
+static void thre_raise(struct uart8250 *u)
+{
+	if (u->burst < TX_BURST || !u->config.stream) {
+		u->s.thre_pending = 1;
+		return;
+	}
+	if (!u->thre_held)
+		stream_want_output(u->config.stream, false);
+	u->thre_held = true;
+}
+
+static void thre_release(struct uart8250 *u)
+{
+	u->s.thre_pending |= u->thre_held && !u->s.tx_count;
+	u->thre_held = false;
+}
+
 static void tx_flush(struct uart8250 *u)
 {
 	struct uart8250_state *s = &u->s;
@@ -240,7 +265,7 @@ static void tx_flush(struct uart8250 *u)
 	s->tx_count -= (uint8_t)n;
 	memmove(s->tx, s->tx + n, s->tx_count);
 	if (!s->tx_count)
-		s->thre_pending = 1;
+		thre_raise(u);
 }
 
 static void write_thr(struct uart8250 *u, uint8_t byte)
@@ -256,6 +281,7 @@ static void write_thr(struct uart8250 *u, uint8_t byte)
 	/* A full FIFO loses what is written to it. */
 	if (s->tx_count < fifo_size(u))
 		s->tx[s->tx_count++] = byte;
+	u->burst++;
 	tx_flush(u);
 }
 
@@ -267,7 +293,7 @@ static void write_ier(struct uart8250 *u, uint8_t value)
 
 	u->s.ier = value & 0x0f;
 	if (rises & IER_THRI && !u->s.tx_count)
-		u->s.thre_pending = 1;
+		thre_raise(u);
 	if (rises & IER_RDI)
 		rx_listen(u);
 	if (falls & IER_RDI)
@@ -372,6 +398,10 @@ static uint8_t read_iir(struct uart8250 *u)
 
 	if (id == IIR_THRE)
 		u->s.thre_pending = 0;
+	if (id == IIR_NONE && u->thre_held)
+		stream_want_output(u->config.stream, true);
+	else if (id == IIR_NONE)
+		u->burst = 0;
 	if (id == IIR_RDA || id == IIR_TIMEOUT || id == IIR_RLS)
 		u->s.rx_seen = u->s.rx_count > 0;
 	return id | (u->s.fcr & FCR_ENABLE ? IIR_FIFOS : 0);
@@ -485,6 +515,8 @@ static void output_ready(void *ctx)
 
 	pthread_mutex_lock(&u->lock);
 	tx_flush(u);
+	u->burst = 0;
+	thre_release(u);
 	update_irq(u);
 	pthread_mutex_unlock(&u->lock);
 }
@@ -521,6 +553,8 @@ static void power_on(struct uart8250 *u)
 	memcpy(fresh.held, s->held, sizeof(s->held));
 	memcpy(fresh.held_error, s->held_error, sizeof(s->held_error));
 	*s = fresh;
+	u->burst = 0;
+	u->thre_held = false;
 }
 
 void uart8250_reset(struct uart8250 *u)
@@ -600,6 +634,7 @@ void uart8250_save(struct uart8250 *u, struct uart8250_state *ret)
 {
 	pthread_mutex_lock(&u->lock);
 	*ret = u->s;
+	ret->thre_pending |= u->thre_held && !u->s.tx_count; /* how long it is held is nothing that the guest can see */
 	pthread_mutex_unlock(&u->lock);
 }
 
@@ -611,6 +646,8 @@ int uart8250_load(struct uart8250 *u, const struct uart8250_state *state)
 		return -EINVAL;
 	pthread_mutex_lock(&u->lock);
 	u->s = *state;
+	u->burst = 0;
+	u->thre_held = false;
 	tx_flush(u);
 	rx_fill(u);
 	update_irq(u);

@@ -8,7 +8,8 @@
  * interrupts on, or polling): what was typed before a driver resets the FIFOs is not lost. The receive timeout elapses at once.
  *
  * Interrupts: a level, or on an edge line one pulse for each rise. The line is lowered and raised under the port's lock, after what the
- * guest wrote to the controller has been applied (irq_sync); it is never lowered while a cause is left.
+ * guest wrote to the controller has been applied (irq_sync); it is never lowered while a cause is left. The transmitter-empty interrupt makes a pause after
+ * 256 bytes without one: an interrupt handler that sends until told to stop would otherwise hold its hart as long as others print.
  *
  * Locking: one mutex; order: port, stream, interrupt controller. Functions are thread-safe unless said otherwise.
  */

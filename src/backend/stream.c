@@ -240,24 +240,33 @@ static void wait_output(struct stream *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void flush(struct stream *s)
+/* Loop thread, lock not held. */
+static void tell_output(struct stream *s)
 {
 	bool tell;
+
+	pthread_mutex_lock(&s->lock);
+	tell = s->out_wanted && s->out_count <= OUT_SIZE / 2;
+	if (tell)
+		s->out_wanted = false;
+	pthread_mutex_unlock(&s->lock);
+	if (tell)
+		call_user(s, false);
+}
+
+static void flush(struct stream *s)
+{
 	ssize_t n = 1;
 
 	for (unsigned int i = 0; i < FLUSH_ROUNDS && n > 0; i++)
 		n = flush_once(s);
 	pthread_mutex_lock(&s->lock);
-	tell = s->out_wanted && s->out_count <= OUT_SIZE / 2;
-	if (tell)
-		s->out_wanted = false;
 	if (n > 0 && s->out_count)
 		wake_up(s, WAKE_NOW);
 	pthread_mutex_unlock(&s->lock);
 	if (n == -EAGAIN)
 		wait_output(s);
-	if (tell)
-		call_user(s, false);
+	tell_output(s);
 }
 
 static void on_output(void *ctx, uint32_t events)
@@ -289,6 +298,14 @@ size_t stream_write(struct stream *s, const void *buf, size_t len)
 	}
 	pthread_mutex_unlock(&s->lock);
 	return n;
+}
+
+void stream_want_output(struct stream *s, bool now)
+{
+	pthread_mutex_lock(&s->lock);
+	s->out_wanted = true;
+	wake_up(s, now ? WAKE_NOW : WAKE_SOON);
+	pthread_mutex_unlock(&s->lock);
 }
 
 /* --- input --- */
@@ -421,6 +438,8 @@ static void on_timer(void *ctx, uint32_t events)
 	pthread_mutex_unlock(&s->lock);
 	if (out)
 		flush(s);
+	else
+		tell_output(s);
 	if (notify)
 		call_user(s, true);
 	if (in)

@@ -19,7 +19,7 @@ struct stream;
 
 struct stream_user {
 	void (*input_ready)(void *ctx);	 /* stream_read has something */
-	void (*output_ready)(void *ctx); /* stream_write takes bytes again after it was full */
+	void (*output_ready)(void *ctx); /* stream_write takes bytes again after it was full, or stream_want_output was called */
 	void *ctx;
 };
 
@@ -38,5 +38,6 @@ DEFINE_CLEANUP(stream, stream_close)
 void stream_attach(struct stream *s, const struct stream_user *user);
 size_t stream_read(struct stream *s, void *buf, size_t len);	  /* bytes taken, 0 when empty */
 size_t stream_write(struct stream *s, const void *buf, size_t len); /* bytes accepted; fewer than len: full, output_ready follows */
+void stream_want_output(struct stream *s, bool now); /* asks for one output_ready, at once or in about a millisecond, when there is room */
 
 #endif
