@@ -12,10 +12,13 @@
 #   build_lkvm ARCH               sets LKVM: the static executable built from this tree, and LKVM_BUILD, its folder
 # VERSION is 6.12 (the default, of trixie) or another that trixie-backports has, as 7.3.
 
+. "$lkvm_repo/tools/kernel-source.sh"
+
 # arch_name       as Linux calls it, and the name of folders in this tree
 # arch_triplet    of its compiler
 # arch_gcc        the compiler's package
 # arch_elf        its number in an ELF header
+# arch_image      the kernel that boots, in its boot folder
 # arch_qemu, arch_qemu_package, arch_qemu_args
 #                 the emulator
 # arch_machine    irqchip -> QEMU's machine; the first of arch_irqchips is the default
@@ -28,7 +31,7 @@ arch_table() {
 	declare -gA arch_machine=() arch_cpus=() arch_mode=()
 	case $1 in
 	riscv64)
-		arch_name=riscv arch_triplet=riscv64-linux-gnu arch_gcc=gcc-riscv64-linux-gnu arch_elf=243
+		arch_name=riscv arch_triplet=riscv64-linux-gnu arch_gcc=gcc-riscv64-linux-gnu arch_elf=243 arch_image=Image
 		arch_qemu=qemu-system-riscv64 arch_qemu_package=qemu-system-riscv
 		arch_irqchips='plic aia'
 		arch_machine=([plic]=virt [aia]=virt,aia=aplic-imsic,aia-guests=4)
@@ -36,7 +39,7 @@ arch_table() {
 		arch_console=ttyS0 arch_kvm=kvm arch_serial=0x3f8
 		;;
 	arm64)
-		arch_name=arm64 arch_triplet=aarch64-linux-gnu arch_gcc=gcc-aarch64-linux-gnu arch_elf=183
+		arch_name=arm64 arch_triplet=aarch64-linux-gnu arch_gcc=gcc-aarch64-linux-gnu arch_elf=183 arch_image=Image
 		arch_qemu=qemu-system-aarch64 arch_qemu_package=qemu-system-arm
 		arch_irqchips='gic3 gic2'
 		arch_machine=([gic3]=virt,virtualization=on,gic-version=3 [gic2]=virt,virtualization=on,gic-version=2)
@@ -172,41 +175,9 @@ build_lkvm() {
 	[ -x "$LKVM" ] || die "the build for $1 made no $LKVM"
 }
 
-_small_build() {
-	local arch=$1 config=$2 tmp=$3 tree=$3/tree
-	arch_table "$arch"
-	mkdir "$tree"
-	# Only Makefiles and Kconfig of what is not built, or the tree is twice as large.
-	tar -xf "$lkvm_cache"/linux-source/usr/src/linux-source-*.tar.xz -C "$tree" --strip-components=1 --no-same-owner --wildcards \
-		--exclude='*/Documentation/*/*' --exclude='*/tools/testing/*' --exclude="*/arch/[!${arch_name:0:1}]*/*.[chS]" --exclude='*/arch/*/*.dts*' \
-		--exclude='*/drivers/gpu/*.[ch]' --exclude='*/drivers/net/ethernet/*.[ch]' --exclude='*/drivers/net/wireless/*.[ch]' \
-		--exclude='*/drivers/media/*.[ch]' --exclude='*/sound/*.[ch]' --exclude='*/drivers/staging/*.[ch]' || return 1
-	say "building a small kernel for quick guests (once, about two minutes)"
-	(
-		cd "$tree"
-		export ARCH=$arch_name CROSS_COMPILE=$arch_triplet- KBUILD_BUILD_TIMESTAMP='1970-01-01' KBUILD_BUILD_USER=lkvm KBUILD_BUILD_HOST=lkvm
-		make tinyconfig && scripts/kconfig/merge_config.sh -m .config "$config" && make olddefconfig &&
-			make -s -j2 Image
-	) >"$lkvm_cache/small-$arch.log" 2>&1 || {
-		tail -n 20 "$lkvm_cache/small-$arch.log" >&2
-		die "the small kernel does not build; see above and $lkvm_cache/small-$arch.log"
-	}
-	cp "$tree/arch/$arch_name/boot/Image" "$tmp/Image"
-	rm -rf "$tree" "$lkvm_cache/linux-source"
-}
-
-_small_make() {
-	arch_table "$1"
-	host_tools flex bison bc make gcc libc6-dev "$arch_gcc" xz-utils
-	deb_unpack "$(dpkg --print-architecture)" trixie "$lkvm_cache/linux-source" linux-source-6.12
-	_small_build "$@"
-}
-
 small_kernel() {
-	local arch=$1 config=$_images/image/small-$1.config dest=$lkvm_cache/small-$1
 	SMALL_KERNEL=''
 	[ "${LKVM_SMALL_KERNEL:-yes}" != no ] || return 0
-	[ -f "$config" ] || return 0
-	unless_stamped "$dest" "$(sha256sum <"$config" | cut -c1-16)" _small_make "$arch" "$config" || exit 1
-	SMALL_KERNEL=$dest/Image
+	kernel_build "$1" 6.12 small --once
+	SMALL_KERNEL=$KERNEL_BUILT/Image
 }

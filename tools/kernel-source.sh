@@ -1,25 +1,24 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
-# Kernels built from Debian's source. Sourced after tools/lib.sh; all of it lands in $lkvm_cache/kernels.
+# Kernels built from Debian's source. tools/images.sh sources it; all of it lands in $lkvm_cache/kernels.
 #
 #   kernel_source VERSION   sets KERNEL_TREE: the source of linux-source-VERSION, unpacked once (less what no build here needs)
 #   kernel_patches WORD...  sets the array PATCHES: a WORD is a patch or a folder of them (in the order of its file `series`,
 #                           or of their names)
-#   kernel_build ARCH VERSION CONFIG [--config FRAGMENT]... [--source DIR] [PATCH]...
+#   kernel_build ARCH VERSION CONFIG [--config FRAGMENT]... [--source DIR] [--once] [PATCH]...
 #                           sets KERNEL_BUILT: a folder with Image, config, modules/RELEASE (a list of what is built in, for
 #                           modprobe), built from tinyconfig and tests/nested/image/CONFIG-ARCH.config and the fragments.
 #                           Nothing is built when it was before; what is built again is only what differs from the last build
 #                           of this CONFIG. With --source, the tree at DIR is built as it is (not cached, but still in steps).
+#                           With --once, nothing is kept for a next build.
+#   kernel_module ARCH VERSION NAME [PATCH]...
+#                           sets KERNEL_MODULE: arch/ARCH/NAME/NAME.ko for Debian's own kernel (kernel_image ARCH) from this source
 #   kernel_style VERSION PATCH...
 #                           the kernel's own checkpatch.pl; fails when it finds something
 #
 # A failure is one sentence, and the whole log is in $lkvm_cache/kernels/VERSION/ARCH-CONFIG.log.
 
 declare -A _kernel_suites=([5.10]=bullseye-security [6.1]=bookworm [6.12]=trixie [7.2]=trixie-backports [7.3]=trixie-backports)
-# The kernel's word for an architecture, the compiler's, and the image that boots.
-declare -A _kernel_arch=([arm64]=arm64 [riscv64]=riscv [s390x]=s390)
-declare -A _kernel_cc=([arm64]=aarch64-linux-gnu [riscv64]=riscv64-linux-gnu [s390x]=s390x-linux-gnu)
-declare -A _kernel_image=([arm64]=Image [riscv64]=Image [s390x]=bzImage)
 
 _kernel_tarball() { echo "$lkvm_cache/linux-source-$1/usr/src/linux-source-$1.tar.xz"; }
 
@@ -222,7 +221,7 @@ _kernel_config() {
 }
 
 _kernel_build_in() {
-	local arch=$1 version=$2 config=$3 source=$4 nfragments=$5 tree out log make fragments tmp name release image
+	local arch=$1 version=$2 config=$3 source=$4 nfragments=$5 tree out log make fragments tmp name release
 	shift 5
 	fragments=("${@:1:nfragments}")
 	shift "$nfragments"
@@ -239,8 +238,7 @@ _kernel_build_in() {
 	mkdir -p "$out"
 	: >"$log"
 	[ -n "$source" ] || _tree_hold "$version" "$tree" "$@"
-	image=${_kernel_image[$arch]}
-	make=(make -C "$tree" "O=$out" "ARCH=${_kernel_arch[$arch]}" "CROSS_COMPILE=${_kernel_cc[$arch]}-" KBUILD_BUILD_TIMESTAMP=1970-01-01
+	make=(make -C "$tree" "O=$out" "ARCH=$arch_name" "CROSS_COMPILE=$arch_triplet-" KBUILD_BUILD_TIMESTAMP=1970-01-01
 		KBUILD_BUILD_USER=lkvm KBUILD_BUILD_HOST=lkvm "-j$(nproc)" "LOCALVERSION=-$(basename "${tmp%.new.*}")")
 	rm -f "$out/.lkvm-refused"
 	_kernel_config "$tree" "$out" "$_kernel_configs/$config-$arch.config" ${fragments+"${fragments[@]}"} >>"$log" 2>&1 || {
@@ -248,46 +246,131 @@ _kernel_build_in() {
 		die "$name cannot be configured; see above and $log"
 	}
 	[ ! -s "$out/.lkvm-refused" ] || die "$(head -n 1 "$out/.lkvm-refused") does not come out: something it depends on is not set"
-	_kernel_make "$log" "Linux $version for $name" "${make[@]:1}" "$image"
+	_kernel_make "$log" "Linux $version for $name" "${make[@]:1}" "$arch_image"
 	release=$(cat "$out/include/config/kernel.release")
 	mkdir -p "$tmp/modules/$release"
-	cp "$out/arch/${_kernel_arch[$arch]}/boot/$image" "$tmp/Image" && cp "$out/.config" "$tmp/config" && cp "$log" "$tmp/log" &&
+	cp "$out/arch/$arch_name/boot/$arch_image" "$tmp/Image" && cp "$out/.config" "$tmp/config" && cp "$log" "$tmp/log" &&
 		cp "$out"/modules.builtin* "$tmp/modules/$release/" && touch "$tmp/modules/$release/modules."{dep,alias,symbols} ||
 		die "the kernel cannot be copied to $tmp; is the disk full?"
 }
 
-_kernel_build_locked() { with_lock "kernel-build-$1-$2-$3" _kernel_build_in "$@"; }
+_kernel_build_locked() {
+	host_tools flex bison bc make gcc libc6-dev "$arch_gcc" xz-utils patch
+	[ -n "$4" ] || kernel_source "$2"
+	with_lock "kernel-build-$2-$1-$3" _kernel_build_in "$@"
+}
+
+# The build tree of that name goes, and the source when no other build needs it.
+_kernel_forget() {
+	local version=$1 name=$2 folder=$lkvm_cache/kernels/$1 fd
+	rm -rf "${folder:?}/$name"
+	exec {fd}>"$lkvm_cache/locks/kernel-tree-$version"
+	if flock -n "$fd" && [ -z "$(find "$folder" -mindepth 1 -maxdepth 1 -type d ! -name source ! -name built)" ]; then
+		rm -rf "$folder/source" "$lkvm_cache/linux-source-$version"
+	fi
+	exec {fd}>&-
+}
 
 _kernel_configs=$lkvm_repo/tests/nested/image
 
 kernel_build() {
-	local arch=$1 version=$2 config=$3 source='' fragments=() key dest f
+	local arch=$1 version=$2 config=$3 source='' once='' fragments=() key dest f
 	shift 3
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--config) fragments+=("$(realpath "$2")"); shift 2 ;;
 		--source) source=$(realpath "$2"); shift 2 ;;
+		--once) once=1; shift ;;
 		*) break ;;
 		esac
 	done
+	arch_table "$arch"
 	f=$_kernel_configs/$config-$arch.config
 	[ -f "$f" ] || die "there is no configuration $config for $arch"
-	host_tools flex bison bc make gcc libc6-dev "gcc-${_kernel_cc[$arch]}" xz-utils patch
-	if [ -z "$source" ]; then
-		kernel_source "$version"
-		key=$(cat "$KERNEL_TREE/.stamp")
-	else
-		key="$source $(date +%s.%N)"
-	fi
-	key=$({
-		printf '%s\n' 1 "$arch" "$config" "$key" "$("${_kernel_cc[$arch]}-gcc" -dumpfullversion)"
-		for f in "$f" ${fragments+"${fragments[@]}"} "$@"; do sha256sum <"$f"; done
-	} | sha256sum | cut -c1-12)
+	key=$(for f in "$f" ${fragments+"${fragments[@]}"} "$@"; do sha256sum <"$f"; done | sha256sum | cut -c1-12)
 	dest=$lkvm_cache/kernels/$version/built/$arch-$config-$key
-	[ -z "$source" ] || dest=$lkvm_cache/kernels/built/$arch-$config-$(basename "$source")
-	unless_stamped "$dest" "$key" _kernel_build_locked "$arch" "$version" "$config" "$source" ${#fragments[@]} \
-		${fragments+"${fragments[@]}"} "$@" || exit 1
+	if [ -n "$source" ]; then
+		dest=$lkvm_cache/kernels/built/$arch-$config-$(basename "$source")-$key
+		key="$key $(date +%s.%N)"
+	fi
+	if ! _stamped "$dest" "$key"; then
+		unless_stamped "$dest" "$key" _kernel_build_locked "$arch" "$version" "$config" "$source" ${#fragments[@]} \
+			${fragments+"${fragments[@]}"} "$@" || exit 1
+		[ -z "$once" ] || _kernel_forget "$version" "$arch-$config"
+	fi
+	# shellcheck disable=SC2034
 	KERNEL_BUILT=$dest
+}
+
+# --- a module of Debian's kernel --------------------------------------------------------------------------------------------
+
+# What differs is copied; objects stay.
+_copy_sources() {
+	local from=$1 to=$2 f
+	mkdir -p "$to"
+	while IFS= read -r f; do
+		cmp -s "$from/$f" "$to/$f" || { mkdir -p "$to/$(dirname "$f")" && cp "$from/$f" "$to/$f"; } || return 1
+	done < <(cd "$from" && find . -type f)
+}
+
+# A symbol that says what the compiler can: ours is another than Debian's.
+_probe='^(#define |# )?CONFIG_(AS|CC|LD|GCC|CLANG|RUSTC|RUST_IS|PAHOLE|TOOLCHAIN|HAVE_SHADOW_CALL|GCC[0-9]*|BINDGEN|LLD)_'
+
+# _module_setup OUT HEADERS: the build folder of Debian's kernel, as far as a module needs it.
+_module_setup() {
+	local out=$1 headers=$2 f
+	cp "$headers/.config" "$out/.config"
+	"${make[@]}" olddefconfig && "${make[@]}" modules_prepare || return 1
+	for f in include/config/auto.conf include/generated/autoconf.h; do
+		{ grep -vE "$_probe" "$headers/$f"; grep -E "$_probe" "$out/$f"; } >"$out/lkvm-merged" && mv "$out/lkvm-merged" "$out/$f" || return 1
+	done
+	cp "$headers/Module.symvers" "$out/" && cp "$headers/include/config/kernel.release" "$out/include/config/" &&
+		printf '#define UTS_RELEASE "%s"\n' "$(cat "$headers/include/config/kernel.release")" >"$out/include/generated/utsrelease.h"
+}
+
+_module_build() {
+	local arch=$1 version=$2 name=$3 release=$4 tmp=${*: -1} headers out log tree make f
+	shift 4
+	set -- "${@:1:$#-1}"
+	host_tools flex bison bc make gcc libc6-dev "$arch_gcc" xz-utils patch libelf-dev libssl-dev
+	kernel_source "$version"
+	tree=$KERNEL_TREE
+	f=$(sed -n 's/^VERSION = //p; s/^PATCHLEVEL = /./p; s/^SUBLEVEL = /./p' "$tree/Makefile" | tr -d '\n')
+	[[ $release = "$f"+* ]] || die "Debian's kernel is $release, but linux-source-$version is $f: take both from the same day"
+	deb_unpack "$arch" trixie "$lkvm_cache/linux-headers-$arch" "linux-headers-$release"
+	headers=$lkvm_cache/linux-headers-$arch/usr/src/linux-headers-$release
+	out=$lkvm_cache/kernels/$version/$arch-$name-$release
+	log=$out.log
+	mkdir -p "$out/module/virt" "$out/module/arch/$arch_name"
+	: >"$log"
+	make=(make -C "$tree" "O=$out" "ARCH=$arch_name" "CROSS_COMPILE=$arch_triplet-" KBUILD_BUILD_TIMESTAMP=1970-01-01
+		KBUILD_BUILD_USER=lkvm KBUILD_BUILD_HOST=lkvm "-j$(nproc)")
+	_tree_hold "$version" "$tree" "$@"
+	if [ ! -f "$out/.lkvm-ready" ]; then
+		say "preparing to build modules for $release"
+		_module_setup "$out" "$headers" >>"$log" 2>&1 || {
+			tail -n 12 "$log" >&2
+			die "the build folder for modules of $release cannot be made; see above and $log"
+		}
+		: >"$out/.lkvm-ready"
+	fi
+	# Built in a copy, since objects land beside their sources, which are not theirs alone.
+	for f in "virt/$name" "arch/$arch_name/$name"; do
+		[ ! -d "$tree/$f" ] || _copy_sources "$tree/$f" "$out/module/$f"
+	done
+	_kernel_make "$log" "$name.ko for $release" "${make[@]:1}" "M=$out/module/arch/$arch_name/$name" modules
+	"$arch_triplet-strip" -g -o "$tmp/$name.ko" "$out/module/arch/$arch_name/$name/$name.ko" || die "there is no $name.ko; see $log"
+}
+
+kernel_module() {
+	local arch=$1 version=$2 name=$3 key dest
+	shift 3
+	kernel_image "$arch"
+	key=$(for f in "$@"; do sha256sum <"$f"; done | sha256sum | cut -c1-12)
+	dest=$lkvm_cache/kernels/$version/built/$arch-$name-$KERNEL_VERSION-$key
+	unless_stamped "$dest" "$key" with_lock "kernel-build-$version-$arch-$name" _module_build "$arch" "$version" "$name" "$KERNEL_VERSION" "$@" || exit 1
+	# shellcheck disable=SC2034
+	KERNEL_MODULE=$dest/$name.ko
 }
 
 kernel_style() {
