@@ -40,6 +40,28 @@ uint64_t guest_exception(uint64_t kind)
 		;
 }
 
+static void write32(uint64_t at, uint32_t value)
+{
+	__asm__ volatile("str %w0, [%1]" : : "r"(value), "r"(at) : "memory");
+}
+
+void guest_gic_init(void)
+{
+	write32(GIC_DIST, 0x12); /* GICD_CTLR: ARE, EnableGrp1 */
+}
+
+void guest_gic_vcpu_init(unsigned int i)
+{
+	uint64_t redist = GIC_REDIST + i * UINT64_C(0x20000);
+
+	write32(redist + 0x14, 0);		/* GICR_WAKER */
+	write32(redist + 0x10080, 0xffffffff);	/* GICR_IGROUPR0 */
+	write32(redist + 0x10100, 0xffff);	/* GICR_ISENABLER0 */
+	sysreg_write(s3_0_c12_c12_5, 1);	/* ICC_SRE_EL1 */
+	sysreg_write(s3_0_c4_c6_0, 0xff);	/* ICC_PMR_EL1 */
+	sysreg_write(s3_0_c12_c12_7, 1);	/* ICC_IGRPEN1_EL1 */
+}
+
 /* ---- host ---- */
 
 /* Level 1, 4 KiB granule, 39 bits: blocks of 1 GiB. Where there is RAM it is normal memory, the rest are devices. */
@@ -74,9 +96,17 @@ int vcpu_init(struct vcpu *v, bool powered_off)
 	return ioctl(v->fd, KVM_ARM_VCPU_INIT, &init) < 0 ? -errno : 0;
 }
 
+int vm_set_slot(struct vm *vm, uint32_t slot, uint64_t gpa, void *memory, uint64_t size, uint32_t flags)
+{
+	struct kvm_userspace_memory_region r = {
+		.slot = slot, .flags = flags, .guest_phys_addr = gpa, .memory_size = size, .userspace_addr = (uintptr_t)memory,
+	};
+
+	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r) < 0 ? -errno : 0;
+}
+
 void vm_create(struct vm *vm, unsigned int n, uint32_t features)
 {
-	struct kvm_userspace_memory_region slot = { .guest_phys_addr = RAM_BASE, .memory_size = RAM_SIZE };
 	long size;
 
 	memset(vm, 0, sizeof(*vm));
@@ -91,8 +121,7 @@ void vm_create(struct vm *vm, unsigned int n, uint32_t features)
 	must(vm->ram == MAP_FAILED ? -1 : 0, "RAM");
 	copy_image(vm);
 	make_table(vm);
-	slot.userspace_addr = (uintptr_t)vm->ram;
-	must(ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot), "KVM_SET_USER_MEMORY_REGION");
+	must(vm_set_slot(vm, 0, RAM_BASE, vm->ram, RAM_SIZE, 0), "KVM_SET_USER_MEMORY_REGION");
 	must(ioctl(vm->fd, KVM_ARM_PREFERRED_TARGET, &vm->init), "KVM_ARM_PREFERRED_TARGET");
 	vm->init.features[0] = features | 1u << KVM_ARM_VCPU_PSCI_0_2;
 	size = must(ioctl(vm->kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE");
@@ -303,7 +332,7 @@ static void *thread_main(void *ctx)
 			break;
 		if (op >= 0) {
 			v->called(v, (unsigned int)op, value);
-		} else if (errno != EINTR) {
+		} else if (errno != EINTR && !(v->other && !errno && v->other(v))) {
 			fail("run", "vCPU %u: exit reason %u, %s", v->i, v->run->exit_reason, strerror(errno));
 			break;
 		}

@@ -34,6 +34,7 @@ struct vcpu {
 	pthread_t thread;
 	bool stop;
 	void (*called)(struct vcpu *v, unsigned int op, uint64_t value);
+	bool (*other)(struct vcpu *v); /* any other exit: whether it goes on; NULL: a failure */
 };
 
 struct vm {
@@ -52,6 +53,8 @@ void vm_create(struct vm *vm, unsigned int n, uint32_t features);
 /* GICv3; false, errno: why not. After vm_create. */
 bool vm_add_gic(struct vm *vm);
 void vm_destroy(struct vm *vm);
+/* One more memory slot, or with size 0 no more. 0 or -errno. */
+int vm_set_slot(struct vm *vm, uint32_t slot, uint64_t gpa, void *memory, uint64_t size, uint32_t flags);
 /* Where the guest's copy of a variable is. */
 #define guest_of(vm, p) ((__typeof__(&(p)[0]))((char *)(vm)->ram + ((uintptr_t)(p) - RAM_BASE)))
 
@@ -111,6 +114,21 @@ static inline void guest_call(unsigned int op, uint64_t value)
 {
 	__asm__ volatile("str %0, [%1]" : : "r"(value), "r"(CALL_BASE + 8 * op) : "memory");
 }
+
+/* The distributor (once), and a vCPU's own half: SGIs enabled, all priorities taken. */
+void guest_gic_init(void);
+void guest_gic_vcpu_init(unsigned int i);
+#define guest_irq_acknowledge() ((uint32_t)sysreg_read(s3_0_c12_c12_0))
+#define guest_irq_end(intid) sysreg_write(s3_0_c12_c12_1, intid)
+
+static inline void guest_send_sgi(unsigned int vcpu, unsigned int intid)
+{
+	__asm__ volatile("dsb ishst" : : : "memory");
+	sysreg_write(s3_0_c12_c11_5, (uint64_t)intid << 24 | 1u << vcpu);
+}
+
+#define guest_irqs_on() __asm__ volatile("msr daifclr, #2" : : : "memory")
+#define guest_irqs_off() __asm__ volatile("msr daifset, #2" : : : "memory")
 
 /* PSCI and SMCCC by HVC. */
 static inline int64_t guest_hvc(uint64_t function, uint64_t a1, uint64_t a2, uint64_t a3)
