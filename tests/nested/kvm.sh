@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+# hosts: arm64*
+# limit: 240
+# The host's own KVM against its promises: the programs of tests/kvm. What they find is the host kernel's doing and not lkvm's.
+
+found=''
+for program in /root/kvm/kvm-*; do
+	[ -x "$program" ] || continue
+	found=1 name=${program##*/kvm-} console=$LOGS/$TEST.${program##*/kvm-}.console
+	timeout -s KILL $((90 * PATIENCE)) "$program" >"$console" 2>&1 </dev/null
+	status=$?
+	# 6.12 in protected mode offers pointer authentication and does not give it: Debian's kernel has the defect, one with arch/arm64/kernel has not.
+	case $name-$FLAVOUR-$(uname -r) in
+	ptrauth-arm64-protected-6.12*+deb*)
+		same "$name-finds-defect" "$status" 1
+		has "$name-defect" '^FAIL sign: the guest was promised PtrAuth and gets UNDEFINED' "$console"
+		continue
+		;;
+	esac
+	while IFS= read -r line; do
+		case $line in
+		FAIL*) not_ok "$name" "$line" ;;
+		SKIP*)
+			line=${line#SKIP }
+			skip "$name-${line%%:*}" "${line#*: }"
+			;;
+		esac
+	done <<-LINES
+		$(grep -aE '^(FAIL|SKIP) ' "$console")
+	LINES
+	case $status in
+	0 | 77) ok "$name" ;;
+	1) grep -aq '^FAIL' "$console" || not_ok "$name" "exit status 1 and no reason" ;;
+	*) not_ok "$name" "exit status $status, last line '$(tail -n 1 "$console")'" ;;
+	esac
+done
+[ -n "$found" ] || skip programs "they are not beside this lkvm: give --lkvm one that stands in its build folder"
