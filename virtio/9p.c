@@ -21,44 +21,25 @@ struct p9_state {
 	uint32_t msize, n_fids;
 };
 
+static int64_t p9_serve(void *dev, struct chain *c)
+{
+	struct p9_device *p = dev;
+
+	return p9_handle(&p->server, c);
+}
+
 static void p9_kick(void *dev, unsigned int n)
 {
 	struct p9_device *p = dev;
-	struct queue *q = virtio_queue(p->vd, n);
-	unsigned int budget = BATCH;
-	struct chain c;
-	int r;
+	const struct virtio_service service = {
+		.iov = p->iov,
+		.cap = P9_IOV_CAP,
+		.batch = BATCH,
+		.serve = p9_serve,
+		.why = "a 9P request holds no message, or has no place for a reply",
+	};
 
-	if (!q)
-		return;
-	do {
-		queue_doorbell_off(q);
-		for (;;) {
-			int64_t len;
-
-			c = (struct chain){ .iov = p->iov, .cap = P9_IOV_CAP };
-			r = budget ? queue_pop(q, &c) : 0;
-			if (r <= 0)
-				break;
-			budget--;
-			len = p9_handle(&p->server, &c);
-			if (len < 0) {
-				virtio_broken(p->vd, "a 9P request holds no message, or has no place for a reply");
-				return;
-			}
-			queue_push(q, &c, (uint32_t)len);
-		}
-		if (r < 0) {
-			virtio_broken(p->vd, "the ring of a shared folder is broken");
-			return;
-		}
-		if (budget < BATCH)
-			virtio_signal(p->vd, n);
-		if (!budget) {
-			virtio_kick_later(p->vd, n);
-			return;
-		}
-	} while (queue_doorbell_on(q));
+	virtio_serve(p->vd, n, &service);
 }
 
 /* 5.9.4: le16 tag_len, tag */

@@ -272,33 +272,26 @@ static void control_message(struct console *c, const uint8_t *m)
 	}
 }
 
+static int64_t control_serve(void *dev, struct chain *chain)
+{
+	uint8_t m[MESSAGE_SIZE];
+
+	if (chain_read(chain, 0, m, sizeof(m)) == sizeof(m))
+		control_message(dev, m);
+	return 0;
+}
+
 static void control_transmit(struct console *c)
 {
-	struct queue *q = virtio_queue(c->vd, Q_CONTROL_TX);
-	unsigned int done = 0;
+	const struct virtio_service service = {
+		.iov = c->iov,
+		.cap = CHAIN_IOV,
+		.batch = BATCH_REQUESTS,
+		.serve = control_serve,
+		.why = "console: the control queue is malformed",
+	};
 
-	while (q && done < BATCH_REQUESTS) {
-		struct chain chain = {.iov = c->iov, .cap = CHAIN_IOV};
-		uint8_t m[MESSAGE_SIZE];
-		int r = queue_pop(q, &chain);
-
-		if (r == 0 && !queue_doorbell_on(q))
-			break;
-		if (r == 0)
-			continue;
-		if (r < 0) {
-			virtio_broken(c->vd, "console: the control queue is malformed");
-			return;
-		}
-		if (chain_read(&chain, 0, m, sizeof(m)) == sizeof(m))
-			control_message(c, m);
-		queue_push(q, &chain, 0);
-		done++;
-	}
-	if (done)
-		virtio_signal(c->vd, Q_CONTROL_TX);
-	if (done == BATCH_REQUESTS)
-		virtio_kick_later(c->vd, Q_CONTROL_TX);
+	virtio_serve(c->vd, Q_CONTROL_TX, &service);
 	control_receive(c);
 }
 

@@ -443,6 +443,42 @@ void virtio_broken(struct virtio_device *vd, const char *why)
 		vd->transport->notify_config(vd->transport_ctx);
 }
 
+void virtio_serve(struct virtio_device *vd, unsigned int n, const struct virtio_service *service)
+{
+	struct queue *q = virtio_queue(vd, n);
+	unsigned int budget = service->batch;
+
+	if (!q)
+		return;
+	do {
+		int64_t r = 0;
+
+		queue_doorbell_off(q);
+		while (budget) {
+			struct chain c = { .iov = service->iov, .cap = service->cap };
+
+			r = queue_pop(q, &c);
+			if (r <= 0)
+				break;
+			budget--;
+			r = service->serve(vd->dev, &c);
+			if (r < 0)
+				break;
+			queue_push(q, &c, (uint32_t)r);
+		}
+		if (r < 0) {
+			virtio_broken(vd, service->why);
+			return;
+		}
+		if (budget < service->batch)
+			virtio_signal(vd, n);
+		if (!budget) {
+			virtio_kick_later(vd, n);
+			return;
+		}
+	} while (queue_doorbell_on(q));
+}
+
 void virtio_get(struct virtio_device *vd)
 {
 	vd->in_flight++;

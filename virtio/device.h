@@ -189,6 +189,17 @@ void virtio_broken(struct virtio_device *vd, const char *why);
 void virtio_get(struct virtio_device *vd);
 void virtio_put(struct virtio_device *vd);
 void virtio_wait_idle(struct virtio_device *vd);
+/*
+ * The kick of a queue whose requests are answered at once: takes up to `batch` of them into iov[cap] and pushes what `serve` answers, the bytes written; below 0:
+ * the request is malformed. Signals, asks to go on later, or breaks the device with `why`, as it turns out.
+ */
+struct virtio_service {
+	struct iovec *iov;
+	unsigned int cap, batch;
+	int64_t (*serve)(void *dev, struct chain *c);
+	const char *why;
+};
+void virtio_serve(struct virtio_device *vd, unsigned int n, const struct virtio_service *service);
 /* Asks for kick(n) from the loop soon (to go on after a bounded batch, or when input came). Any thread. */
 void virtio_kick_later(struct virtio_device *vd, unsigned int n);
 

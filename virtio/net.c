@@ -489,34 +489,28 @@ static uint8_t ctrl_command(struct net *net, const struct chain *c)
 	}
 }
 
+static int64_t ctrl_serve(void *dev, struct chain *c)
+{
+	uint8_t ack;
+
+	if (!c->in_len)
+		return -EPROTO;
+	ack = ctrl_command(dev, c);
+	chain_write(c, 0, &ack, 1);
+	return 1;
+}
+
 static void ctrl_run(struct net *net, unsigned int n)
 {
-	struct virtio_device *vd = net->vd;
-	struct queue *q = virtio_queue(vd, n);
-	unsigned int done = 0;
+	const struct virtio_service service = {
+		.iov = net->iov,
+		.cap = CHAIN_IOV,
+		.batch = CTRL_BATCH,
+		.serve = ctrl_serve,
+		.why = "net: a control command is malformed",
+	};
 
-	while (q && done < CTRL_BATCH) {
-		struct chain c = {.iov = net->iov, .cap = CHAIN_IOV};
-		int r = queue_pop(q, &c);
-		uint8_t ack;
-
-		if (r == 0 && !queue_doorbell_on(q))
-			break;
-		if (r == 0)
-			continue;
-		if (r < 0 || !c.in_len) {
-			virtio_broken(vd, "net: a control command is malformed");
-			return;
-		}
-		ack = ctrl_command(net, &c);
-		chain_write(&c, 0, &ack, 1);
-		queue_push(q, &c, 1);
-		done++;
-	}
-	if (done)
-		virtio_signal(vd, n);
-	if (done == CTRL_BATCH)
-		virtio_kick_later(vd, n);
+	virtio_serve(net->vd, n, &service);
 }
 
 /* --- the class --- */

@@ -16,7 +16,7 @@ struct rng {
 	struct iovec iov[IOV_CAP];
 };
 
-static uint32_t fill(const struct chain *c)
+static int64_t fill(const struct chain *c)
 {
 	uint32_t done = 0;
 
@@ -31,41 +31,23 @@ static uint32_t fill(const struct chain *c)
 	return done;
 }
 
+static int64_t rng_serve(void *dev, struct chain *c)
+{
+	return c->in_len ? fill(c) : -EPROTO;
+}
+
 static void rng_kick(void *dev, unsigned int n)
 {
 	struct rng *rng = dev;
-	struct queue *q = virtio_queue(rng->vd, n);
-	unsigned int budget = BATCH;
-	struct chain c;
-	int r;
+	const struct virtio_service service = {
+		.iov = rng->iov,
+		.cap = IOV_CAP,
+		.batch = BATCH,
+		.serve = rng_serve,
+		.why = "a request for random numbers has no place for them",
+	};
 
-	if (!q)
-		return;
-	do {
-		queue_doorbell_off(q);
-		for (;;) {
-			c = (struct chain){ .iov = rng->iov, .cap = IOV_CAP };
-			r = budget ? queue_pop(q, &c) : 0;
-			if (r <= 0)
-				break;
-			budget--;
-			if (!c.in_len) {
-				virtio_broken(rng->vd, "a request for random numbers has no place for them");
-				return;
-			}
-			queue_push(q, &c, fill(&c));
-		}
-		if (r < 0) {
-			virtio_broken(rng->vd, "the ring of the entropy queue is broken");
-			return;
-		}
-		if (budget < BATCH)
-			virtio_signal(rng->vd, n);
-		if (!budget) {
-			virtio_kick_later(rng->vd, n);
-			return;
-		}
-	} while (queue_doorbell_on(q));
+	virtio_serve(rng->vd, n, &service);
 }
 
 static void rng_config_read(void *dev, uint32_t offset, void *buf, uint32_t len)
