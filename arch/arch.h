@@ -26,7 +26,9 @@
 
 /* What the guest is started with; strings belong to the configuration. */
 struct machine_boot {
-	const char *kernel;   /* path */
+	const char *kernel;   /* path, or NULL */
+	const char *firmware; /* path of what starts in the kernel's place, or NULL: one of the two */
+	uint64_t firmware_address; /* where it is put and entered; 0: at the start of RAM */
 	const char *initrd;   /* path, or NULL */
 	const char *cmdline;  /* complete kernel command line */
 	const char *dump_dtb; /* path to write the tree to, or NULL */
@@ -95,6 +97,7 @@ struct arch_map {
 	uint64_t uart_base, uart_step, uart_alias; /* alias: a second address of the first UART, 0: none */
 	uint64_t rtc_base, poweroff_base, pvpanic_base;
 	enum arch_rtc rtc;
+	uint64_t flash_base, flash_size; /* bytes there is room for; 0: this machine has no flash */
 	uint64_t virtio_base, virtio_step;
 	unsigned int n_virtio;
 };

@@ -8,6 +8,8 @@
 
 #include "base/sys.h"
 
+#define FIRMWARE_ALIGN MIB(2) /* of the tree behind it */
+
 void boot_init(struct boot *b)
 {
 	*b = (struct boot){ .kernel.fd = -1, .initrd.fd = -1 };
@@ -62,6 +64,28 @@ static int dump_dtb(const char *path, const void *blob, size_t size, struct err 
 	return 0;
 }
 
+/* Firmware is put down as it is, and starts at its first byte; the tree comes behind it, as kvmtool's users know it. */
+static int load_firmware(struct machine *m, const struct image_file *f, uint64_t dtb_room, struct image *ret, uint64_t *ret_dtb, struct err *e)
+{
+	const uint64_t at = m->boot.firmware_address ? m->boot.firmware_address : m->ram_base, ram_end = m->ram_base + m->ram_size;
+	uint64_t dtb;
+	int r;
+
+	if (at < m->ram_base || at >= ram_end || at & 3)
+		return err_set(e, -EINVAL, "--firmware-address 0x%" PRIx64 " is no place for code: RAM is 0x%" PRIx64 " to 0x%" PRIx64, at, m->ram_base,
+			       ram_end - 1);
+	dtb = f->size < ram_end - at ? round_up(at + f->size, FIRMWARE_ALIGN) : ram_end;
+	if (dtb >= ram_end || dtb_room > ram_end - dtb)
+		return err_set(e, -ENOSPC, "firmware %s and the device tree behind it do not fit into RAM from 0x%" PRIx64 " on: give it more with -m",
+			       f->path, at);
+	r = image_read_to(f, m->memory, at, e);
+	if (r < 0)
+		return r;
+	*ret = (struct image){ .start = at, .end = at + f->size, .entry = at };
+	*ret_dtb = dtb;
+	return 0;
+}
+
 static int load_files(struct machine *m, struct boot *b, const struct boot_layout *l, struct boot_entry *ret, struct err *e)
 {
 	const struct image_target target = {
@@ -78,7 +102,7 @@ static int load_files(struct machine *m, struct boot *b, const struct boot_layou
 	const uint64_t low_end = m->ram_base + MIN(m->ram_size, l->low);
 	const uint64_t dtb_room = round_up(KIB(32) + m->n_vcpus * KIB(4) + m->n_nodes * 512 + strlen(m->boot.cmdline ? m->boot.cmdline : ""),
 					   KIB(64));
-	uint64_t initrd = 0, initrd_size = b->initrd.path ? b->initrd.size : 0, dtb;
+	uint64_t initrd = 0, initrd_size = b->initrd.path ? b->initrd.size : 0, dtb = 0;
 	CLEANUP_FREE void *blob = NULL;
 	struct image kernel;
 	size_t size;
@@ -87,10 +111,15 @@ static int load_files(struct machine *m, struct boot *b, const struct boot_layou
 	/* A small kernel uses little of its 2 MiB; what the tree leaves of the last ones is used late, if ever. */
 	if (b->kernel.size <= KIB(256))
 		memory_expect_sparse(m->memory, m->ram_base + target.flat_offset, b->kernel.size);
-	r = image_load(&b->kernel, &target, &kernel, e);
+	if (m->boot.firmware) {
+		r = load_firmware(m, &b->kernel, dtb_room, &kernel, &dtb, e);
+	} else {
+		r = image_load(&b->kernel, &target, &kernel, e);
+		if (r >= 0)
+			dtb = place(&kernel, low_end, ram_end, dtb_room, KIB(64));
+	}
 	if (r < 0)
 		return r;
-	dtb = place(&kernel, low_end, ram_end, dtb_room, KIB(64));
 	if (!dtb)
 		return no_room(m, kernel.end - m->ram_base + initrd_size + dtb_room, e);
 	if (initrd_size) {
@@ -124,13 +153,14 @@ static int load_files(struct machine *m, struct boot *b, const struct boot_layou
 
 int boot_load(struct machine *m, struct boot *b, const struct boot_layout *layout, struct boot_entry *ret, struct err *e)
 {
+	const char *what = m->boot.firmware ? "firmware" : "kernel", *path = m->boot.firmware ? m->boot.firmware : m->boot.kernel;
 	int r = 0;
 
-	if (!m->boot.kernel)
+	if (!path)
 		return err_set(e, -EINVAL, "no kernel to start: give one with -k");
 	if (!b->kernel.path)
-		r = image_open(m->boot.kernel, "kernel", m->ram_size, &b->kernel, e);
-	if (r >= 0 && m->boot.initrd && !b->initrd.path)
+		r = image_open(path, what, m->ram_size, &b->kernel, e);
+	if (r >= 0 && m->boot.initrd && !m->boot.firmware && !b->initrd.path)
 		r = image_open(m->boot.initrd, "initrd", m->ram_size, &b->initrd, e);
 	return r < 0 ? r : load_files(m, b, layout, ret, e);
 }

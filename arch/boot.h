@@ -6,7 +6,7 @@
 #include "arch/arch.h"
 #include "arch/image.h"
 
-/* The files, open from the first start on, so that a restart finds the same ones. */
+/* The files, open from the first start on, so that a restart finds the same ones. The kernel's is the firmware where that is given. */
 struct boot {
 	struct image_file kernel, initrd;
 };

@@ -109,7 +109,7 @@ run 2 run -m lots
 sentence lots
 run 2 run --console braille
 sentence 'serial or virtio'
-for o in --vsock --vfio-pci --sdl --gtk --vnc --sandbox --flash --firmware; do
+for o in --vsock --vfio-pci --sdl --gtk --vnc --sandbox; do
 	run 2 run -k x $o
 	sentence "$o"
 	run 2 run -k x $o=3
@@ -135,10 +135,8 @@ run 2 run --name a/b
 sentence "--name.*'/'"
 run 2 run --virtio-transport pci
 sentence 'there is no PCI transport yet'
-run 2 run -f file
-sentence '--firmware'
-run 2 run -F file
-sentence '--flash'
+run 2 run --firmware-address here
+sentence '--firmware-address'
 run 2 run one two
 sentence two
 run 2 run -k one two

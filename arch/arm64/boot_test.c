@@ -326,12 +326,75 @@ static void test_host_failures(void)
 	close(fd);
 }
 
+/* Firmware lies where it is asked for, as it is, and the tree behind it; its initrd is its own business. */
+static void test_firmware(void)
+{
+	static const struct {
+		uint64_t at;
+		const char *says; /* NULL: it works */
+	} cases[] = {
+		{ 0, NULL },
+		{ ARM64_RAM_BASE, NULL },
+		{ ARM64_RAM_BASE + MIB(4) + 4, NULL },
+		{ ARM64_RAM_BASE + TM_RAM - MIB(4), NULL },
+		{ ARM64_RAM_BASE + TM_RAM - MIB(2), "-m" },
+		{ ARM64_RAM_BASE + TM_RAM - 4, "-m" },
+		{ ARM64_RAM_BASE - 4, "no place for code" },
+		{ ARM64_RAM_BASE + TM_RAM, "no place for code" },
+		{ ARM64_RAM_BASE + 2, "no place for code" },
+		{ UINT64_MAX - 3, "no place for code" },
+	};
+	char path[32], initrd_path[32];
+	int fd, fd2 = tm_file("initrd!", 7, initrd_path);
+	uint8_t back[sizeof(image)];
+	struct err e;
+
+	make_image(0, 0x100000, 0xa);
+	memset(image, 0x55, 64); /* no header, which nobody asks for */
+	fd = tm_file(image, sizeof(image), path);
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint64_t at = cases[i].at ? cases[i].at : ARM64_RAM_BASE, dtb;
+		void *fdt;
+		int r;
+
+		tm_init(&t, 1);
+		e = (struct err){ 0 };
+		t.m.boot.firmware = path;
+		t.m.boot.firmware_address = cases[i].at;
+		r = start(NULL, initrd_path, &e);
+		CHECK_EQ(r < 0, cases[i].says != NULL);
+		if (r < 0) {
+			CHECK(cases[i].says && strstr(e.text, cases[i].says));
+			tm_destroy(&t);
+			continue;
+		}
+		dtb = tm_reg(&t, 0, ARM64_REG_X(0));
+		CHECK_EQ(tm_reg(&t, 0, ARM64_REG_PC), at);
+		CHECK_EQ(dtb, round_up(at + sizeof(image), MIB(2)));
+		CHECK_EQ(memory_read(t.m.memory, at, back, sizeof(back)), 0);
+		CHECK(!memcmp(back, image, sizeof(back)));
+		fdt = tm_tree(t.m.memory, dtb);
+		CHECK(fdt && !tree_prop(fdt, "/chosen", "linux,initrd-start", NULL));
+		free(fdt);
+		tm_destroy(&t);
+	}
+	tm_init(&t, 1);
+	e = (struct err){ 0 };
+	t.m.boot.firmware = "/nonexistent/fw";
+	CHECK_EQ(start(NULL, NULL, &e), -ENOENT);
+	CHECK_STR(e.text, "Unable to open firmware /nonexistent/fw: No such file or directory");
+	tm_destroy(&t);
+	close(fd);
+	close(fd2);
+}
+
 int main(void)
 {
 	test_image();
 	test_machines();
 	test_headers();
 	test_flat_and_32bit();
+	test_firmware();
 	test_restart();
 	test_host_failures();
 	return test_result();

@@ -164,11 +164,15 @@ static int default_kernel(struct run *r)
 /* First of all: before a folder is made or a device opened for it. */
 static int check_kernel(const struct run *r)
 {
+	static const char *const options[] = { "kernel", "firmware" };
 	char path[4096];
-	int n = lkvm_config_get(r->config, "kernel", path, sizeof(path));
 
-	if (n > 0 && (size_t)n < sizeof(path) && access(path, R_OK) < 0)
-		return cli_fatal("Unable to open kernel %s: %s", path, strerror(errno));
+	for (unsigned int i = 0; i < CLI_COUNT(options); i++) {
+		int n = lkvm_config_get(r->config, options[i], path, sizeof(path));
+
+		if (n > 0 && (size_t)n < sizeof(path) && access(path, R_OK) < 0)
+			return cli_fatal("Unable to open %s %s: %s", options[i], path, strerror(errno));
+	}
 	return 0;
 }
 
@@ -189,11 +193,11 @@ static int add_defaults(struct run *r)
 	char name[32], level[16] = "";
 	int status;
 
-	if (!given(r, "kernel") && (status = default_kernel(r)))
+	if (!given(r, "kernel") && !given(r, "firmware") && (status = default_kernel(r)))
 		return status;
 	if ((status = check_kernel(r)))
 		return status;
-	if (!given(r, "disk") && !given(r, "initrd") && !given(r, "nodefaults") && (status = default_root(r)))
+	if (!given(r, "disk") && !given(r, "initrd") && !given(r, "nodefaults") && !given(r, "firmware") && (status = default_root(r)))
 		return status;
 	snprintf(name, sizeof(name), "guest-%d", (int)getpid());
 	if (!given(r, "name") && (status = set(r, "name", name)))

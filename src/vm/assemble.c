@@ -27,9 +27,10 @@ static int make_cmdline(struct lkvm_vm *vm, const struct vm_root *root, struct e
 {
 	const struct lkvm_config *c = vm->config;
 	const char *params = c->params ? c->params : "";
+	const bool plain = c->nodefaults || c->firmware; /* what firmware starts is its own business */
 	int r;
 
-	if (c->nodefaults)
+	if (plain)
 		r = asprintf(&vm->cmdline, "%s", params);
 	else
 		r = asprintf(&vm->cmdline, "console=%s%s%s%s%s%s",
@@ -39,7 +40,7 @@ static int make_cmdline(struct lkvm_vm *vm, const struct vm_root *root, struct e
 			     root->has_init && !c->no_dhcp && root->has_network ? " ip=dhcp" : "",
 			     root->is_share || strstr(params, "root=") ? "" : " root=/dev/vda rw",
 			     *params ? " " : "");
-	if (r >= 0 && !c->nodefaults && *params) {
+	if (r >= 0 && !plain && *params) {
 		char *with = NULL;
 
 		r = asprintf(&with, "%s%s", vm->cmdline, params);
@@ -116,8 +117,12 @@ int vm_assemble(struct lkvm_vm *vm, struct hv *hv, struct err *e)
 
 	m->hv = hv;
 	m->n_vcpus = 0;
-	if (!vm->config->kernel)
+	if (!vm->config->kernel && !vm->config->firmware)
 		return err_set(e, -EINVAL, "no kernel given: use -k PATH");
+	if (vm->config->kernel && vm->config->firmware)
+		return err_set(e, -EINVAL, "--kernel and --firmware: one of them starts the guest; leave the other out");
+	if (vm->config->initrd && vm->config->firmware)
+		log_warning(&vm->log, "--initrd is not used: firmware finds its own");
 	if ((r = make_machine(vm, e)) < 0)
 		return r;
 	m->n_vcpus = (unsigned int)vm->config->cpus; /* prepare checks the number against the host's */
@@ -135,6 +140,8 @@ int vm_assemble(struct lkvm_vm *vm, struct hv *hv, struct err *e)
 		return r;
 	m->boot = (struct machine_boot){
 		.kernel = vm->config->kernel,
+		.firmware = vm->config->firmware,
+		.firmware_address = vm->config->firmware_address,
 		.initrd = vm->config->initrd,
 		.cmdline = vm->cmdline,
 		.dump_dtb = vm->config->dump_dtb,

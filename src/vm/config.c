@@ -10,7 +10,6 @@ static const char *const consoles[] = { "serial", "virtio", NULL };
 static const char *const transports[] = { "mmio", NULL };
 static const char *const levels[] = { "error", "warning", "info", "debug", NULL };
 
-#define REFUSED_LETTER(option, l, why) { .name = option, .letter = l, .group = "Not served", .refused = why }
 #define REFUSED(option, why) { .name = option, .group = "Not served", .refused = why }
 
 /* Defaults are in config_create_for(); kvmtool's names and meanings. */
@@ -30,7 +29,10 @@ static const struct option common_options[] = {
 	{ "nodefaults", 0, OPTION_FLAG, FIELD(nodefaults), .group = "Basic", .help = "add nothing that was not asked for: no kernel parameters, no devices" },
 	{ "virtio-transport", 0, OPTION_CHOICE, FIELD(transport), .choices = transports, .value = "mmio", .group = "Basic", .help = "how virtio devices are reached" },
 	{ "loglevel", 0, OPTION_CHOICE, FIELD(loglevel), .choices = levels, .value = "LEVEL", .group = "Basic", .help = "error, warning, info or debug" },
-	{ "kernel", 'k', OPTION_STRING, FIELD(kernel), .value = "PATH", .group = "Kernel", .help = "the guest's kernel: Image, gzip, ELF, EFI zboot or flat" },
+	{ "kernel", 'k', OPTION_STRING, FIELD(kernel), .value = "PATH", .group = "Kernel", .help = "the guest's kernel: Image, ELF or flat, also packed with gzip or zstd, or EFI zboot" },
+	{ "firmware", 'f', OPTION_STRING, FIELD(firmware), .value = "PATH", .group = "Kernel", .help = "start this in place of a kernel, at its first byte" },
+	{ "firmware-address", 0, OPTION_UINT, FIELD(firmware_address), .value = "ADDRESS", .group = "Kernel", .help = "where the firmware goes (default: the start of RAM)" },
+	{ "flash", 'F', OPTION_STRING, FIELD(flash), .value = "PATH", .group = "Kernel", .help = "a file that is the guest's flash memory: where UEFI keeps its variables; arm64" },
 	{ "initrd", 'i', OPTION_STRING, FIELD(initrd), .value = "PATH", .group = "Kernel", .help = "initial ramdisk" },
 	{ "params", 'p', OPTION_STRING, FIELD(params), .value = "TEXT", .group = "Kernel", .help = "kernel command line" },
 	{ "network", 'n', OPTION_LIST, FIELD(network), .value = "mode=tap|none[,KEY=VALUE]", .group = "Network", .help = "a network card; keys: tapif, fd, guest_mac, host_ip, script, downscript, queues, mtu" },
@@ -44,8 +46,6 @@ static const struct option common_options[] = {
 	REFUSED("gtk", "--gtk: there is no graphical display; use the console"),
 	REFUSED("vnc", "--vnc: there is no graphical display; use the console"),
 	REFUSED("sandbox", "--sandbox: no sandbox script is run; use --params or a 9P root"),
-	REFUSED_LETTER("firmware", 'f', "--firmware: no firmware image is loaded on this architecture; use --kernel"),
-	REFUSED_LETTER("flash", 'F', "--flash: there is no flash device on this architecture"),
 	REFUSED("force-pci", "--force-pci: there is no PCI transport yet; devices are on virtio-mmio"),
 	REFUSED("debug-single-step", "--debug-single-step: single-stepping is not served; use --debug"),
 	REFUSED("debug-ioport", "--debug-ioport: this machine has no I/O ports; use --debug-mmio"),

@@ -13,7 +13,8 @@
 enum config_console { CONSOLE_SERIAL, CONSOLE_VIRTIO };
 
 struct lkvm_config {
-	char *kernel, *initrd, *params, *name, *hugetlbfs, *dev, *dump_dtb, *vcpu_affinity;
+	char *kernel, *firmware, *flash, *initrd, *params, *name, *hugetlbfs, *dev, *dump_dtb, *vcpu_affinity;
+	uint64_t firmware_address;
 	uint64_t cpus, mem, mem_base; /* mem_base 0: the architecture's */
 	struct option_list disk, network, share, tty;
 	unsigned int console, transport, loglevel;

@@ -11,6 +11,7 @@
 #include "backend/link.h"
 #include "backend/share.h"
 #include "base/sys.h"
+#include "hw/cfi_flash.h"
 #include "hw/goldfish_rtc.h"
 #include "hw/pl031.h"
 #include "hw/poweroff.h"
@@ -138,6 +139,7 @@ static void keep(struct lkvm_vm *vm, void (*destroy)(void *), void *dev)
 PLATFORM_DEVICE(uart8250)
 PLATFORM_DEVICE(goldfish_rtc)
 PLATFORM_DEVICE(pl031)
+PLATFORM_DEVICE(cfi_flash)
 PLATFORM_DEVICE(poweroff)
 PLATFORM_DEVICE(pvpanic)
 
@@ -230,6 +232,31 @@ static int add_rtc(struct lkvm_vm *vm, struct err *e)
 	return vm->machine.arch->map->rtc == ARCH_RTC_PL031 ? add_pl031(vm, &irq, e) : add_goldfish_rtc(vm, &irq, e);
 }
 
+static int add_flash(struct lkvm_vm *vm, struct err *e)
+{
+	struct machine *m = &vm->machine;
+	const struct cfi_flash_config fc = {
+		.path = vm->config->flash,
+		.base = m->arch->map->flash_base,
+		.room = m->arch->map->flash_size,
+		.hv = m->hv,
+		.slot = m->next_slot,
+		.log = &vm->log,
+	};
+	struct cfi_flash *flash;
+	int r;
+
+	if (!fc.room)
+		return err_set(e, -EINVAL, "--flash: a %s machine has no place for flash memory; leave it out", m->arch->name);
+	r = cfi_flash_create(&fc, m->bus, &flash, e);
+	if (r < 0)
+		return r;
+	m->next_slot++;
+	keep(vm, cfi_flash_free, flash);
+	add_node(m, cfi_flash_node, flash);
+	return 0;
+}
+
 int vm_add_platform_devices(struct lkvm_vm *vm, struct err *e)
 {
 	struct machine *m = &vm->machine;
@@ -239,6 +266,8 @@ int vm_add_platform_devices(struct lkvm_vm *vm, struct err *e)
 	if (r < 0)
 		return r;
 	if (map->rtc_base && (r = add_rtc(vm, e)) < 0)
+		return r;
+	if (vm->config->flash && (r = add_flash(vm, e)) < 0)
 		return r;
 	if (map->poweroff_base) {
 		struct poweroff_config pc = {

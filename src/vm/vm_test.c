@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include "base/endian.h"
 #include "tests/dtc.h"
 #include "tests/scripted_vm.h"
 
@@ -290,6 +291,8 @@ static void test_bad_config(void)
 		{ "hugetlbfs", "/tmp", "/tmp" },
 		{ "hugetlbfs", "/nowhere/huge", "mount -t hugetlbfs none /nowhere/huge" },
 		{ "irqchip", "aia", "aia" },
+		{ "firmware", "/tmp", "--kernel and --firmware" },
+		{ "flash", "/tmp", "--flash: a riscv64 machine has no place" },
 		{ "dump-dtb", "/nowhere/dtb", "/nowhere/dtb cannot be written: No such file or directory; give" },
 	};
 
@@ -391,6 +394,51 @@ static void test_stdout_path(void)
 	}
 }
 
+/* Firmware in the kernel's place, and a flash in a machine that has room for it. */
+static void test_firmware_and_flash(void)
+{
+	static const struct scripted_step steps[] = {
+		WRITE(0x4000000, 0x400040, 4), WRITE(0x4000000, 0x12345678, 4), EVENT(KVM_SYSTEM_EVENT_SHUTDOWN)
+	};
+	struct arch_map map = *arch_riscv64.map;
+	struct arch_ops arch = arch_riscv64;
+	char flash[40], dtb[40], text[65536] = "";
+	int fd = memfd_create("flash", MFD_CLOEXEC), fd2 = memfd_create("dtb", MFD_CLOEXEC);
+	struct lkvm_end end = { 0 };
+	uint8_t ones[65536], word[4];
+	struct test_vm t;
+
+	memset(ones, 0xff, sizeof(ones));
+	CHECK_EQ(sys_write_all(fd, ones, sizeof(ones)), 0);
+	snprintf(flash, sizeof(flash), "/proc/self/fd/%d", fd);
+	snprintf(dtb, sizeof(dtb), "/proc/self/fd/%d", fd2);
+	map.flash_base = 0x4000000;
+	map.flash_size = MIB(1);
+	arch.map = &map;
+	tv_init(&t);
+	t.config->arch = &arch;
+	free(t.config->kernel);
+	t.config->kernel = NULL;
+	tv_set(&t, "firmware", t.kernel);
+	tv_set(&t, "flash", flash);
+	tv_set(&t, "dump-dtb", dtb);
+	tv_set(&t, "params", "to the loader");
+	t.config->nodefaults = false;
+	t.script[0] = steps;
+	t.script_len[0] = ARRAY_SIZE(steps);
+	tv_start(&t);
+	CHECK_EQ(lkvm_wait(t.vm, &end), 0);
+	CHECK_EQ(end.reason, LKVM_END_POWEROFF);
+	CHECK_EQ(pread(fd, word, 4, 0), 4);
+	CHECK_EQ(get_le32(word), 0x12345678);
+	CHECK(pread(fd2, text, sizeof(text), 0) > 0);
+	CHECK(memmem(text, sizeof(text), "flash@4000000", 14) && memmem(text, sizeof(text), "to the loader", 14));
+	CHECK(!memmem(text, sizeof(text), "root=", 5));
+	tv_done(&t);
+	close(fd);
+	close(fd2);
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -403,6 +451,7 @@ int main(void)
 	test_destroy();
 	test_stdout_path();
 	test_bad_config();
+	test_firmware_and_flash();
 	test_failing_calls();
 	return test_result();
 }
