@@ -37,7 +37,6 @@ struct machine_boot {
 struct machine_vcpu {
 	struct hv_vcpu *hv; /* NULL until created */
 	struct bus_reader reader;
-	void *arch; /* the architecture's own, freed by vcpu_destroy */
 };
 
 /* A device that stands in the device tree; filled by src/vm, read by the architecture's load. */
@@ -143,7 +142,6 @@ struct arch_ops {
 		       void *ctx);
 	/* Counters of the interrupt controller, for `lkvm stat`; any thread. NULL: none. */
 	void (*stat)(struct machine *m, void (*fn)(void *ctx, const char *name, uint64_t value), void *ctx);
-	void (*vcpu_destroy)(struct machine *m, unsigned int i); /* frees m->vcpu[i].arch; NULL-safe */
 	void (*destroy)(struct machine *m);			 /* frees arch_state; half-built is fine */
 };
 

@@ -165,6 +165,21 @@ int boot_load(struct machine *m, struct boot *b, const struct boot_layout *layou
 	return r < 0 ? r : load_files(m, b, layout, ret, e);
 }
 
+int boot_open_tree(struct dt *dt, const struct dt_irq *irq, const char *model, struct err *e)
+{
+	int r = dt_start(dt);
+
+	if (r < 0)
+		return err_set(e, r, "not enough memory for the device tree");
+	dt->irq = *irq;
+	dt_begin(dt, "%s", "");
+	dt_prop_u32(dt, "#address-cells", 2);
+	dt_prop_u32(dt, "#size-cells", 2);
+	dt_prop_string(dt, "compatible", "linux,dummy-virt");
+	dt_prop_string(dt, "model", model);
+	return 0;
+}
+
 int boot_write_chosen(struct machine *m, struct dt *dt, uint64_t initrd, uint64_t initrd_size, uint64_t kaslr, struct err *e)
 {
 	uint8_t seed[64];

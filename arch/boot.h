@@ -32,7 +32,9 @@ void boot_close(struct boot *b);
 /* Opens the files that m->boot names (the first time), reads them into RAM and writes the tree (and --dump-dtb). Errors carry the sentence. */
 int boot_load(struct machine *m, struct boot *b, const struct boot_layout *layout, struct boot_entry *ret, struct err *e);
 
-/* What every tree begins with: /chosen (the devices stand on /soc) and /memory. kaslr 0: random. */
+/* Begins a tree: root with two cells of address and size. -ENOMEM. */
+int boot_open_tree(struct dt *dt, const struct dt_irq *irq, const char *model, struct err *e);
+/* What every tree has: /chosen (the devices stand on /soc) and /memory. kaslr 0: random. */
 int boot_write_chosen(struct machine *m, struct dt *dt, uint64_t initrd, uint64_t initrd_size, uint64_t kaslr, struct err *e);
 void boot_write_memory(struct machine *m, struct dt *dt);
 /* cpu-map of one cluster whose cores are the phandles from `first` on; inside /cpus. */

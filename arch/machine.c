@@ -73,6 +73,35 @@ bool machine_may_say(struct machine *m)
 	       atomic_fetch_add_explicit(&m->said, 1, memory_order_relaxed) < SAID_MAX;
 }
 
+void machine_doctor(struct hv *hv, const struct machine_cap *caps, unsigned int n, void (*fn)(void *ctx, const char *what, bool present, const char *cure),
+		    void *ctx)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		bool present = hv_capability(hv, caps[i].cap) > 0;
+
+		fn(ctx, caps[i].what, present, present ? NULL : caps[i].cure);
+	}
+}
+
+void machine_doctor_common(struct hv *hv, const char *cpus, void (*fn)(void *ctx, const char *what, bool present, const char *cure), void *ctx)
+{
+	static const struct machine_cap caps[] = {
+		{ KVM_CAP_READONLY_MEM, "read-only memory slots (device registers read without exit)",
+		  "reads of device registers leave the guest, which is slower; use a newer host kernel" },
+		{ KVM_CAP_COALESCED_MMIO, "coalesced MMIO (acknowledgements without exit)",
+		  "each acknowledgement leaves the guest, which is slower; use a host kernel with CONFIG_KVM_MMIO" },
+		{ KVM_CAP_IOEVENTFD, "ioeventfd (doorbells without exit)", "use a host kernel with CONFIG_EVENTFD" },
+		{ KVM_CAP_IMMEDIATE_EXIT, "immediate exit (vCPUs stop at once)", "use Linux 6.1 or newer on the host" },
+		{ KVM_CAP_ONE_REG, "registers by number", "use Linux 6.1 or newer on the host" },
+	};
+	int n = hv_capability(hv, KVM_CAP_MAX_VCPUS);
+	char what[96];
+
+	machine_doctor(hv, caps, ARRAY_SIZE(caps), fn, ctx);
+	snprintf(what, sizeof(what), "guests with up to %d %s", MIN(MAX(n, 1), MACHINE_MAX_VCPUS), cpus);
+	fn(ctx, what, true, NULL);
+}
+
 /* Names of exit reasons that can reach us, for sentences. */
 static const char *const reasons[] = {
 	[KVM_EXIT_UNKNOWN] = "unknown",

@@ -16,6 +16,16 @@ int machine_add_ram(struct machine *m, uint64_t min, unsigned int bits, struct e
 /* True for the first lines that a guest causes in the log; it can go on for ever, and the log may be a pipe or a disk. Thread-safe. */
 bool machine_may_say(struct machine *m);
 
+/* A line of `lkvm doctor` for each capability. */
+struct machine_cap {
+	unsigned int cap; /* KVM_CAP_* */
+	const char *what, *cure;
+};
+void machine_doctor(struct hv *hv, const struct machine_cap *caps, unsigned int n, void (*fn)(void *ctx, const char *what, bool present, const char *cure),
+		    void *ctx);
+/* Those that every architecture's machine looks for, and how many vCPUs there can be; machine_doctor's output. */
+void machine_doctor_common(struct hv *hv, const char *cpus, void (*fn)(void *ctx, const char *what, bool present, const char *cure), void *ctx);
+
 /* Failures of the host that any architecture's vCPU can meet, and exits nobody handles: ARCH_ERROR with the sentence. */
 enum arch_verdict machine_failed_exit(const struct machine *m, unsigned int i, const struct hv_exit *exit, struct err *e);
 

@@ -85,12 +85,6 @@ static int alloc_irq(struct machine *m, enum irq_trigger preferred, struct irq_l
 	return 0;
 }
 
-static void vcpu_destroy(struct machine *m, unsigned int i)
-{
-	free(m->vcpu[i].arch);
-	m->vcpu[i].arch = NULL;
-}
-
 static void destroy(struct machine *m)
 {
 	struct arm64_state *s = arm64_state(m);
@@ -122,6 +116,5 @@ const struct arch_ops arch_arm64 = {
 	.for_each_reg = arm64_for_each_reg,
 	.dump_vcpu = arm64_dump_vcpu,
 	.doctor = arm64_doctor,
-	.vcpu_destroy = vcpu_destroy,
 	.destroy = destroy,
 };

@@ -3,24 +3,15 @@
 #include <stdio.h>
 
 #include "arch/arm64/arm64.h"
+#include "arch/machine.h"
 
-static const struct {
-	unsigned int cap;
-	const char *what, *cure;
-} caps[] = {
+static const struct machine_cap caps[] = {
 	{ KVM_CAP_ARM_PSCI_0_2, "PSCI in the kernel", "use Linux 6.1 or newer on the host" },
 	{ KVM_CAP_ARM_NISV_TO_USER, "accesses that KVM cannot decode become the guest's external aborts", "such an access ends the guest; use Linux 5.5 or newer" },
 	{ KVM_CAP_ARM_SYSTEM_SUSPEND, "guests that suspend", "use Linux 6.0 or newer on the host" },
 	{ KVM_CAP_ARM_SEA_TO_USER, "memory of the host that fails under a guest", "the guest alone gets the error; Linux 6.19 or newer asks lkvm" },
 	{ KVM_CAP_ARM_SUPPORTED_REG_MASK_RANGES, "ID registers that can be changed (--cpu-id)", "lkvm tries all the same; Linux 6.7 or newer says which" },
 	{ KVM_CAP_ARM_WRITABLE_IMP_ID_REGS, "MIDR_EL1 and its like can be changed (--cpu-id)", "use Linux 6.15 or newer on the host" },
-	{ KVM_CAP_READONLY_MEM, "read-only memory slots (device registers read without exit)",
-	  "reads of device registers leave the guest, which is slower; use a newer host kernel" },
-	{ KVM_CAP_COALESCED_MMIO, "coalesced MMIO (acknowledgements without exit)",
-	  "each acknowledgement leaves the guest, which is slower; use a host kernel with CONFIG_KVM_MMIO" },
-	{ KVM_CAP_IOEVENTFD, "ioeventfd (doorbells without exit)", "use a host kernel with CONFIG_EVENTFD" },
-	{ KVM_CAP_IMMEDIATE_EXIT, "immediate exit (vCPUs stop at once)", "use Linux 6.1 or newer on the host" },
-	{ KVM_CAP_ONE_REG, "registers by number", "use Linux 6.1 or newer on the host" },
 };
 
 static const struct {
@@ -111,14 +102,8 @@ void arm64_doctor(struct hv *hv, struct hv_vcpu *vcpu, void (*fn)(void *ctx, con
 
 		fn(ctx, arm64_features[i].what, present, present ? NULL : arm64_features[i].cure);
 	}
-	for (unsigned int i = 0; i < ARRAY_SIZE(caps); i++) {
-		bool present = hv_capability(hv, caps[i].cap) > 0;
-
-		fn(ctx, caps[i].what, present, present ? NULL : caps[i].cure);
-	}
-	n = hv_capability(hv, KVM_CAP_MAX_VCPUS);
-	snprintf(what, sizeof(what), "guests with up to %d vCPUs", MIN(MAX(n, 1), MACHINE_MAX_VCPUS));
-	fn(ctx, what, true, NULL);
+	machine_doctor(hv, caps, ARRAY_SIZE(caps), fn, ctx);
+	machine_doctor_common(hv, "vCPUs", fn, ctx);
 	n = hv_capability(hv, KVM_CAP_ARM_VM_IPA_SIZE);
 	snprintf(what, sizeof(what), "%d bits of guest physical address", n > 0 ? n : 40);
 	fn(ctx, what, true, NULL);

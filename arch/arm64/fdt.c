@@ -97,17 +97,12 @@ static void write_soc(struct machine *m, struct dt *dt)
 int arm64_fdt_build(struct machine *m, uint64_t initrd, uint64_t initrd_size, void **ret_blob, size_t *ret_size, struct err *e)
 {
 	const struct arm64_state *s = arm64_state(m);
+	const struct dt_irq irq = { .phandle = ARM64_PHANDLE_GIC, .cells = gic_dt_cells };
 	struct dt dt = { 0 };
-	int r = dt_start(&dt);
+	int r = boot_open_tree(&dt, &irq, "lkvm,arm64-virt", e);
 
 	if (r < 0)
-		return err_set(e, r, "not enough memory for the device tree");
-	dt.irq = (struct dt_irq){ .phandle = ARM64_PHANDLE_GIC, .cells = gic_dt_cells };
-	dt_begin(&dt, "%s", "");
-	dt_prop_u32(&dt, "#address-cells", 2);
-	dt_prop_u32(&dt, "#size-cells", 2);
-	dt_prop_string(&dt, "compatible", "linux,dummy-virt");
-	dt_prop_string(&dt, "model", "lkvm,arm64-virt");
+		return r;
 	dt_prop_u32(&dt, "interrupt-parent", ARM64_PHANDLE_GIC);
 	r = boot_write_chosen(m, &dt, initrd, initrd_size, arm64_config(m)->kaslr_seed, e);
 	if (r >= 0) {

@@ -7,9 +7,8 @@
 #include <stdio.h>
 
 #include "arch/arm64/arm64.h"
-#include "arch/test_tree.h"
+#include "arch/test_common.h"
 #include "base/endian.h"
-#include "hv/scripted.h"
 
 #define TM_MAX_REGS 512
 #define TM_RAM MIB(64)
@@ -28,7 +27,7 @@ struct test_machine {
 	struct machine m;
 	struct machine_vcpu vcpus[16];
 	struct arm64_config config;
-	struct hv_ops ops; /* the scripted ones, with ours in between */
+	struct hv_ops inner, ops; /* the scripted ones; with ours in between */
 	uint64_t regs[TM_MAX_REGS];
 	unsigned int n_regs;
 	struct scripted_cap caps[32];
@@ -202,28 +201,23 @@ static inline void tm_init(struct test_machine *t, unsigned int cpus)
 	tm_init_without(t, cpus, UINT32_MAX);
 }
 
+static void tm_between(struct hv_ops *ops)
+{
+	tm_current->inner = *ops;
+	tm_inner = &tm_current->inner;
+	ops->create_vcpu = tm_create_vcpu;
+	ops->create_device = tm_create_device;
+	ops->device_attr = tm_device_attr;
+	ops->enable_capability = tm_enable_capability;
+	ops->vm_ioctl = tm_vm_ioctl;
+	ops->vcpu_ioctl = tm_vcpu_ioctl;
+}
+
 /* Up to and including prepare. */
 static inline int tm_prepare(struct test_machine *t, struct err *e)
 {
-	int r;
-
 	t->scripted.n_regs = t->n_regs;
-	r = hv_scripted_create(&t->scripted, &t->m.hv);
-	if (r < 0)
-		return err_set(e, r, "hv_scripted_create");
-	tm_inner = t->m.hv->ops;
-	t->ops = *tm_inner;
-	t->ops.create_vcpu = tm_create_vcpu;
-	t->ops.create_device = tm_create_device;
-	t->ops.device_attr = tm_device_attr;
-	t->ops.enable_capability = tm_enable_capability;
-	t->ops.vm_ioctl = tm_vm_ioctl;
-	t->ops.vcpu_ioctl = tm_vcpu_ioctl;
-	t->m.hv->ops = &t->ops;
-	r = memory_create(&t->m.memory);
-	if (r >= 0)
-		r = bus_create(&t->m.bus);
-	return r < 0 ? err_set(e, r, "memory or bus") : t->m.arch->prepare(&t->m, e);
+	return tm_machine_prepare(&t->m, &t->scripted, &t->ops, tm_between, e);
 }
 
 /* Up to and including the interrupt controller. */
@@ -231,34 +225,23 @@ static inline int tm_build(struct test_machine *t, struct err *e)
 {
 	int r = tm_prepare(t, e);
 
-	for (unsigned int i = 0; r >= 0 && i < t->m.n_vcpus; i++)
-		r = t->m.arch->create_vcpu(&t->m, i, e);
-	return r < 0 ? r : t->m.arch->create_irqchip(&t->m, e);
+	return r < 0 ? r : tm_machine_build(&t->m, e);
 }
 
 static inline void tm_destroy(struct test_machine *t)
 {
-	arch_arm64.destroy(&t->m);
-	for (unsigned int i = ARRAY_SIZE(t->vcpus); i-- > 0;) {
-		arch_arm64.vcpu_destroy(&t->m, i);
-		hv_vcpu_destroy(t->vcpus[i].hv);
-	}
-	bus_destroy(t->m.bus);
-	hv_destroy(t->m.hv);
-	memory_destroy(t->m.memory);
+	tm_machine_destroy(&t->m, ARRAY_SIZE(t->vcpus));
 	option_clear(arm64_options, ARM64_N_OPTIONS, &t->config);
 }
 
 static inline uint64_t tm_reg(struct test_machine *t, unsigned int i, uint64_t id)
 {
-	uint64_t v[8] = { 0 };
-
-	return t->vcpus[i].hv->hv->ops->get_reg(t->vcpus[i].hv, id, v) < 0 ? UINT64_MAX : v[0];
+	return tm_machine_reg(&t->m, i, id);
 }
 
 static inline void tm_set_reg(struct test_machine *t, unsigned int i, uint64_t id, uint64_t v)
 {
-	t->vcpus[i].hv->hv->ops->set_reg(t->vcpus[i].hv, id, &v);
+	tm_machine_set_reg(&t->m, i, id, v);
 }
 
 /* Sets an option of the table by its name. */

@@ -2,22 +2,13 @@
 /* What this host can do for a guest, for `lkvm doctor`. */
 #include <stdio.h>
 
+#include "arch/machine.h"
 #include "arch/riscv/aia.h"
 #include "arch/riscv/riscv.h"
 
-static const struct {
-	unsigned int cap;
-	const char *what, *cure;
-} caps[] = {
+static const struct machine_cap caps[] = {
 	{ KVM_CAP_IRQCHIP, "AIA in the kernel (--irqchip aia)",
 	  "the PLIC in user space serves instead; for the AIA use a machine whose harts have Ssaia, and Linux 6.5 or newer" },
-	{ KVM_CAP_READONLY_MEM, "read-only memory slots (device registers read without exit)",
-	  "reads of device registers leave the guest, which is slower; use a newer host kernel" },
-	{ KVM_CAP_COALESCED_MMIO, "coalesced MMIO (acknowledgements without exit)",
-	  "each acknowledgement leaves the guest, which is slower; use a host kernel with CONFIG_KVM_MMIO" },
-	{ KVM_CAP_IOEVENTFD, "ioeventfd (doorbells without exit)", "use a host kernel with CONFIG_EVENTFD" },
-	{ KVM_CAP_IMMEDIATE_EXIT, "immediate exit (vCPUs stop at once)", "use Linux 6.1 or newer on the host" },
-	{ KVM_CAP_ONE_REG, "registers by number", "use Linux 6.1 or newer on the host" },
 	{ KVM_CAP_MP_STATE, "harts that can be stopped", "use Linux 6.1 or newer on the host" },
 	{ KVM_CAP_RISCV_MP_STATE_RESET, "reset of a hart by KVM", "lkvm resets harts itself; Linux 6.16 or newer does it all" },
 };
@@ -51,20 +42,14 @@ void riscv_doctor(struct hv *hv, struct hv_vcpu *vcpu, void (*fn)(void *ctx, con
 	uint64_t id;
 	int n;
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(caps); i++) {
-		bool present = hv_capability(hv, caps[i].cap) > 0;
-
-		fn(ctx, caps[i].what, present, present ? NULL : caps[i].cure);
-	}
+	machine_doctor(hv, caps, ARRAY_SIZE(caps), fn, ctx);
+	machine_doctor_common(hv, "harts", fn, ctx);
 	/* Not all that has it is well: what lkvm does about it is said, or a slower machine would be a riddle. */
 	if (hv_capability(hv, KVM_CAP_IRQCHIP) > 0)
 		fn(ctx, "AIA through guest interrupt files, where harts have them (interrupts without exit)", !aia_host_loses_wakeups(),
 		   aia_host_loses_wakeups() ? "KVM emulates the IMSIC (MODE_EMUL): before Linux 6.17 guest interrupt files can lose a wake-up; "
 					      "use Linux 6.17 or newer on the host"
 					    : NULL);
-	n = hv_capability(hv, KVM_CAP_MAX_VCPUS);
-	snprintf(what, sizeof(what), "guests with up to %d harts", MIN(MAX(n, 1), MACHINE_MAX_VCPUS));
-	fn(ctx, what, true, NULL);
 	n = hv_capability(hv, KVM_CAP_VM_GPA_BITS);
 	if (n > 0) {
 		snprintf(what, sizeof(what), "%d bits of guest physical address", n);

@@ -89,23 +89,18 @@ int riscv_fdt_build(struct machine *m, uint64_t initrd, uint64_t initrd_size, vo
 {
 	const struct riscv_state *s = riscv_state(m);
 	char isa[1024];
+	const struct dt_irq irq = {
+		.phandle = RISCV_PHANDLE_IRQCHIP,
+		.cells = s->irqchip == RISCV_IRQCHIP_AIA ? aia_dt_cells : plic_dt_cells,
+	};
 	struct dt dt = { 0 };
 	int r;
 
 	if (riscv_isa_string(s, isa, sizeof(isa)) >= (int)sizeof(isa))
 		return err_set(e, -E2BIG, "the guest's list of ISA extensions is too long; --disable-... some");
-	r = dt_start(&dt);
+	r = boot_open_tree(&dt, &irq, "lkvm,riscv-virt", e);
 	if (r < 0)
-		return err_set(e, r, "not enough memory for the device tree");
-	dt.irq = (struct dt_irq){
-		.phandle = RISCV_PHANDLE_IRQCHIP,
-		.cells = s->irqchip == RISCV_IRQCHIP_AIA ? aia_dt_cells : plic_dt_cells,
-	};
-	dt_begin(&dt, "%s", "");
-	dt_prop_u32(&dt, "#address-cells", 2);
-	dt_prop_u32(&dt, "#size-cells", 2);
-	dt_prop_string(&dt, "compatible", "linux,dummy-virt");
-	dt_prop_string(&dt, "model", "lkvm,riscv-virt");
+		return r;
 	r = boot_write_chosen(m, &dt, initrd, initrd_size, 0, e);
 	if (r < 0) {
 		dt_abort(&dt);

@@ -144,12 +144,6 @@ static void stat_irqchip(struct machine *m, void (*fn)(void *ctx, const char *na
 	fn(ctx, "notifications", stats.notifications);
 }
 
-static void vcpu_destroy(struct machine *m, unsigned int i)
-{
-	free(m->vcpu[i].arch);
-	m->vcpu[i].arch = NULL;
-}
-
 static void destroy(struct machine *m)
 {
 	struct riscv_state *s = riscv_state(m);
@@ -180,6 +174,5 @@ const struct arch_ops arch_riscv64 = {
 	.dump_vcpu = riscv_dump_vcpu,
 	.doctor = riscv_doctor,
 	.stat = stat_irqchip,
-	.vcpu_destroy = vcpu_destroy,
 	.destroy = destroy,
 };

@@ -163,8 +163,6 @@ void vm_disassemble(struct lkvm_vm *vm)
 	coalescer_destroy(m->coalescer);
 	/* The last vCPU to go is the first made: its mapping holds the ring. */
 	for (unsigned int i = m->n_vcpus; i-- > 0;) {
-		if (m->arch->vcpu_destroy)
-			m->arch->vcpu_destroy(m, i);
 		if (m->vcpu[i].hv) {
 			bus_remove_reader(m->bus, &m->vcpu[i].reader);
 			hv_vcpu_destroy(m->vcpu[i].hv);

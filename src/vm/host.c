@@ -150,11 +150,8 @@ static void machine_clear(struct machine *m)
 {
 	if (m->arch->destroy)
 		m->arch->destroy(m);
-	if (m->vcpu) {
-		if (m->arch->vcpu_destroy)
-			m->arch->vcpu_destroy(m, 0);
+	if (m->vcpu)
 		hv_vcpu_destroy(m->vcpu[0].hv);
-	}
 	free(m->vcpu);
 	bus_destroy(m->bus);
 	hv_destroy(m->hv);
