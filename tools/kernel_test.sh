@@ -121,4 +121,30 @@ same 'by series' "$(names "$work/quilt")" 'two.patch one.patch '
 same 'none there' "$(names "$work/empty")" "$lkvm_tool: there is no *.patch in the folder $work/empty"
 same 'no such patch' "$(names "$work/nosuch")" "$lkvm_tool: there is no patch $work/nosuch"
 
+# --- words
+mkdir "$work/built" "$work/clean"
+touch "$work/built/Kconfig" "$work/built/.config" "$work/clean/Kconfig"
+kernel() { "$(dirname "${BASH_SOURCE[0]}")/kernel" "$@" 2>&1; echo "$?"; }
+same 'no version' "$(kernel arm64)" 'kernel: say an architecture and a version, such as: tools/kernel arm64 6.12
+2'
+same 'no such option' "$(kernel arm64 6.12 --fast)" 'kernel: unknown option --fast (see tools/kernel --help)
+2'
+same 'no value' "$(kernel arm64 6.12 --series)" 'kernel: --series wants a value
+2'
+same 'no source' "$(kernel arm64 6.12 --source "$work/dir")" "kernel: $work/dir is no kernel source: it has no Kconfig
+2"
+same 'a source built in place' "$(kernel arm64 6.12 --source "$work/built" | cut -d: -f2)" " $work/built was built in place, and must be clean to be built elsewhere
+2"
+same 'a series for a tree of yours' "$(kernel arm64 6.12 --source "$work/clean" --series "$work/one.patch")" \
+	'kernel: a tree of yours is built as it is: apply the series there yourself, or leave --source away
+2'
+same 'style of nothing' "$(kernel arm64 6.12 --style)" 'kernel: --style wants a --series
+2'
+same 'no configuration' "$(kernel arm64 6.12 --config "$work/nosuch")" "kernel: there is no configuration $work/nosuch
+2"
+same 'no host' "$(kernel riscv64 6.12)" 'kernel: there is no configuration host for riscv64
+1'
+same 'no such source' "$(kernel arm64 1.2 --series "$work/one.patch" --style | cut -d: -f1-2)" 'kernel: no suite is known to have a linux-source-1.2; there are
+1'
+
 exit $bad
