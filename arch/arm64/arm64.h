@@ -64,7 +64,8 @@ struct arm64_config {
 	uint64_t sve_max_vl;	 /* bits, 0: the host's */
 	uint64_t kaslr_seed;	 /* 0: random */
 	uint64_t counter_offset; /* ticks that the guest's counters are behind the host's; 0: KVM's choice */
-	struct option_list cpu_id; /* REG=VALUE */
+	struct option_list cpu_id;     /* REG=VALUE */
+	struct option_list smccc_deny; /* FUNCTION[:COUNT] */
 };
 
 struct arm64_state {
@@ -98,7 +99,7 @@ static inline const struct arm64_config *arm64_config(struct machine *m)
 
 /* feature.c */
 extern const struct option arm64_options[];
-#define ARM64_N_OPTIONS 14
+#define ARM64_N_OPTIONS 15
 struct arm64_feature_row {
 	const char *what;   /* for doctor */
 	const char *option; /* that asks for it, or leaves it out; for sentences */
@@ -110,6 +111,8 @@ struct arm64_feature_row {
 extern const struct arm64_feature_row arm64_features[ARM64_N_FEATURES];
 /* Decides has[] and init from options and host, and turns on what the VM as a whole has; what was asked for and is not there is -EOPNOTSUPP. Before the first vCPU. */
 int arm64_choose_features(struct machine *m, struct err *e);
+/* Whether KVM can filter the guest's firmware calls; for doctor. */
+bool arm64_has_smccc_filter(struct hv *hv);
 /* Sets init to the preferred target of this host with all of has[]. */
 int arm64_init_features(struct hv *hv, const bool has[ARM64_N_FEATURES], struct kvm_vcpu_init *ret, struct err *e);
 

@@ -90,18 +90,21 @@ void arm64_doctor(struct hv *hv, struct hv_vcpu *vcpu, void (*fn)(void *ctx, con
 {
 	struct found f = { .fn = fn, .ctx = ctx };
 	char what[96];
+	bool present;
 	int n;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(controllers); i++) {
-		bool present = hv->ops->create_device(hv, controllers[i].type, NULL) >= 0;
+		present = hv->ops->create_device(hv, controllers[i].type, NULL) >= 0;
 
 		fn(ctx, controllers[i].what, present, present ? NULL : controllers[i].cure);
 	}
 	for (unsigned int i = 0; i < ARM64_N_FEATURES; i++) {
-		bool present = hv_capability(hv, arm64_features[i].cap) > 0;
+		present = hv_capability(hv, arm64_features[i].cap) > 0;
 
 		fn(ctx, arm64_features[i].what, present, present ? NULL : arm64_features[i].cure);
 	}
+	present = arm64_has_smccc_filter(hv);
+	fn(ctx, "a filter for firmware calls (--smccc-deny)", present, present ? NULL : "use Linux 6.4 or newer on the host");
 	machine_doctor(hv, caps, ARRAY_SIZE(caps), fn, ctx);
 	machine_doctor_common(hv, "vCPUs", fn, ctx);
 	n = hv_capability(hv, KVM_CAP_ARM_VM_IPA_SIZE);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Features of a vCPU and of the VM: one row is the option, its help, doctor's line, KVM's capability and the bit of KVM_ARM_VCPU_INIT. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "arch/arm64/arm64.h"
 
@@ -55,6 +56,8 @@ const struct option arm64_options[] = {
 	  .help = "how far the guest's counters are behind the host's physical one", .group = GROUP },
 	{ .name = "cpu-id", .type = OPTION_LIST, .offset = FIELD(cpu_id), .value = "REGISTER=VALUE",
 	  .help = "value of an ID register, such as ID_AA64ISAR0_EL1=0x..., to present an older CPU", .group = GROUP },
+	{ .name = "smccc-deny", .type = OPTION_LIST, .offset = FIELD(smccc_deny), .value = "FUNCTION[:COUNT]",
+	  .help = "firmware calls that the guest does not get, by their number, such as 0x84000050:4", .group = GROUP },
 	{ .name = "in-kernel-smccc", .type = OPTION_FLAG, .offset = FIELD(in_kernel_smccc),
 	  .help = "the guest's firmware calls are served by KVM, as they always are", .group = GROUP },
 };
@@ -86,6 +89,40 @@ int arm64_init_features(struct hv *hv, const bool has[ARM64_N_FEATURES], struct 
 	return 0;
 }
 
+#define SMCCC_FILTER(filter_)                                                                                                \
+	(struct kvm_device_attr){ .group = KVM_ARM_VM_SMCCC_CTRL, .attr = KVM_ARM_VM_SMCCC_FILTER, .addr = (uintptr_t)(filter_) }
+
+bool arm64_has_smccc_filter(struct hv *hv)
+{
+	struct kvm_device_attr a = SMCCC_FILTER(NULL);
+
+	return hv->ops->vm_ioctl(hv, KVM_HAS_DEVICE_ATTR, &a) >= 0;
+}
+
+/* Functions that answer NOT_SUPPORTED (Arm DEN0028, 5.2), whatever KVM could do. */
+static int deny_calls(struct machine *m, const char *text, struct err *e)
+{
+	struct kvm_smccc_filter filter = { .action = KVM_SMCCC_FILTER_DENY };
+	struct kvm_device_attr a = SMCCC_FILTER(&filter);
+	uint64_t first, count = 1;
+	const char *sign = strchr(text, ':');
+	char number[32];
+	int r;
+
+	snprintf(number, sizeof(number), "%.*s", (int)(sign ? sign - text : (ptrdiff_t)strlen(text)), text);
+	if (option_parse_uint(number, &first) < 0 || (sign && option_parse_uint(sign + 1, &count) < 0) || first > UINT32_MAX || !count ||
+	    count > UINT32_MAX - first)
+		return err_set(e, -EINVAL, "--smccc-deny takes the number of a function, and how many from there on, such as 0x84000050:4, not \"%s\"", text);
+	filter.base = (uint32_t)first;
+	filter.nr_functions = (uint32_t)count;
+	r = m->hv->ops->vm_ioctl(m->hv, KVM_SET_DEVICE_ATTR, &a);
+	if (r == -EEXIST)
+		return err_set(e, r, "--smccc-deny %s: that is denied already, or an Arm architecture call, which KVM always answers", text);
+	if (r < 0)
+		return err_set(e, r, "--smccc-deny %s: KVM refuses it (%s); Linux 6.4 or newer can", text, err_name(r));
+	return 0;
+}
+
 /* Switches of the VM, before its first vCPU. */
 static int enable(struct machine *m, struct err *e)
 {
@@ -111,6 +148,11 @@ static int enable(struct machine *m, struct err *e)
 		r = ops->vm_ioctl(m->hv, KVM_ARM_SET_COUNTER_OFFSET, &offset);
 		if (r < 0)
 			return err_set(e, r, "--counter-offset: KVM refuses it (%s); leave it out", err_name(r));
+	}
+	for (unsigned int i = 0; i < c->smccc_deny.n; i++) {
+		r = deny_calls(m, c->smccc_deny.items[i], e);
+		if (r < 0)
+			return r;
 	}
 	/* MIDR_EL1 and its like can be written only then. */
 	if (c->cpu_id.n && hv_capability(m->hv, KVM_CAP_ARM_WRITABLE_IMP_ID_REGS) > 0)

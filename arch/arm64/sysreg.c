@@ -154,7 +154,8 @@ const struct sysreg_name sysreg_names[] = {
 	{ "vbar_el12", R(3, 5, 12, 0, 0) }, { "contextidr_el12", R(3, 5, 13, 0, 1) }, { "scxtnum_el12", R(3, 5, 13, 0, 7) },
 	{ "cntkctl_el12", R(3, 5, 14, 1, 0) }, { "cntp_tval_el02", R(3, 5, 14, 2, 0) }, { "cntp_ctl_el02", R(3, 5, 14, 2, 1) },
 	{ "cntp_cval_el02", R(3, 5, 14, 2, 2) }, { "cntv_tval_el02", R(3, 5, 14, 3, 0) }, { "cntv_ctl_el02", R(3, 5, 14, 3, 1) },
-	{ "cntv_cval_el02", R(3, 5, 14, 3, 2) }, { "brbinf#_el1", R(2, 1, 8, 0, 0), 16, 8 }, { "brbsrc#_el1", R(2, 1, 8, 0, 1), 16, 8 },
+	{ "cntv_cval_el02", R(3, 5, 14, 3, 2) }, { "sp_el2", R(3, 6, 4, 1, 0) },
+	{ "brbinf#_el1", R(2, 1, 8, 0, 0), 16, 8 }, { "brbsrc#_el1", R(2, 1, 8, 0, 1), 16, 8 },
 	{ "brbtgt#_el1", R(2, 1, 8, 0, 2), 16, 8 },
 };
 const unsigned int n_sysreg_names = ARRAY_SIZE(sysreg_names);

@@ -39,6 +39,7 @@ struct test_machine {
 	/* what the in-between ops saw */
 	struct tm_vcpu_seen seen[16];
 	uint64_t counter_offset;
+	struct kvm_smccc_filter denied; /* the last */
 	unsigned int enabled[16], n_enabled;
 };
 
@@ -96,6 +97,11 @@ static int tm_vm_ioctl(struct hv *hv, unsigned long request, void *arg)
 	case KVM_ARM_SET_COUNTER_OFFSET:
 		tm_current->counter_offset = ((struct kvm_arm_counter_offset *)arg)->counter_offset;
 		return 0;
+	case KVM_HAS_DEVICE_ATTR:
+		return 0;
+	case KVM_SET_DEVICE_ATTR:
+		tm_current->denied = *(const struct kvm_smccc_filter *)(uintptr_t)((struct kvm_device_attr *)arg)->addr;
+		return tm_current->denied.base == 0x80000000 ? -EEXIST : 0;
 	case KVM_ARM_GET_REG_WRITABLE_MASKS: {
 		uint64_t *masks = (uint64_t *)(uintptr_t)((struct reg_mask_range *)arg)->addr;
 

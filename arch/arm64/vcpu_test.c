@@ -202,6 +202,32 @@ static void test_cpu_id(void)
 	}
 }
 
+static void test_smccc_filter(void)
+{
+	static const struct {
+		const char *text;
+		uint32_t base, n; /* n 0: refused */
+	} cases[] = {
+		{ "0x84000050:4", 0x84000050, 4 }, { "0x84000001", 0x84000001, 1 }, { "0x80000000", 0, 0 }, { "", 0, 0 },	 { "1:0", 0, 0 },
+		{ "x", 0, 0 },			   { "1:x", 0, 0 },		    { "0x100000000", 0, 0 }, { "0xffffffff:2", 0, 0 }, { ":", 0, 0 },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct err e = { 0 };
+		int r;
+
+		tm_init(&t, 1);
+		CHECK_EQ(tm_option(&t, "smccc-deny", cases[i].text, &e), 0);
+		r = tm_build(&t, &e);
+		CHECK((r >= 0) == (cases[i].n > 0));
+		if (cases[i].n)
+			CHECK(t.denied.base == cases[i].base && t.denied.nr_functions == cases[i].n && t.denied.action == KVM_SMCCC_FILTER_DENY);
+		else
+			CHECK(strstr(e.text, "--smccc-deny"));
+		tm_destroy(&t);
+	}
+}
+
 static void test_limits(void)
 {
 	static const struct {
@@ -249,6 +275,7 @@ int main(void)
 	test_pvtime();
 	test_pmu();
 	test_cpu_id();
+	test_smccc_filter();
 	test_limits();
 	return test_result();
 }
