@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic aia
+# hosts: plic aia arm64*
 # limit: 240
-# Guests without an operating system (tests/guest/riscv): interrupts under load and their edge cases, PLIC and virtio-mmio
-# registers, SBI calls and other exits. Each prints PASS, FAIL and SKIP lines and powers off, with "system failure" after a FAIL.
+# Guests without an operating system (tests/guest): interrupts under load and their edge cases, interrupt controllers, virtio-mmio
+# registers, firmware calls and other exits. Each prints PASS, FAIL and SKIP lines and powers off, with "system failure" after a FAIL.
 
-bare="irqstress plic exits mmio ends"
 base="--nodefaults --network mode=none --loglevel=warning -m 64"
 
 # bare WHAT GUEST ARGUMENT... : one result for the whole guest, and one for each test it failed or skipped.
@@ -45,9 +44,20 @@ irqstress() {
 	bare "irqstress-$1-$2" irqstress --irqchip "$1" -c"$2" -d disk0 -d disk1 --rng -p "requests=$3"
 }
 
+case $ARCH in
+riscv64) bare="irqstress plic exits mmio ends" ;;
+arm64) bare="irqstress gic exits mmio ends-arm64" ;;
+esac
 [ -f /root/bare-irqstress ] || { skip guests "they are not beside this lkvm: give --lkvm one that stands in its build folder"; bare=''; }
-chips=plic
-[ "$FLAVOUR" != aia ] || chips="plic aia"
+# The console that arm64's guests write to is the serial port.
+virtio_console="--console virtio"
+case $FLAVOUR in
+aia) chips="plic aia" ;;
+arm64-gicv2) chips="gicv2m gicv2" ;;
+arm64*) chips="gicv3-its gicv3" ;;
+*) chips=plic ;;
+esac
+[ "$ARCH" != arm64 ] || virtio_console=''
 dd if=/dev/zero of=disk0 bs=64K count=1 2>/dev/null
 dd if=/dev/zero of=disk1 bs=64K count=1 2>/dev/null
 for test in $bare; do
@@ -69,8 +79,25 @@ for test in $bare; do
 		;;
 	mmio)
 		for chip in $chips; do
-			bare "mmio-$chip" mmio --irqchip $chip -c1 -d disk0 --rng --balloon --console virtio -p "resets=30"
+			# shellcheck disable=SC2086
+			bare "mmio-$chip" mmio --irqchip $chip -c1 -d disk0 --rng --balloon $virtio_console -p "resets=30"
 		done
+		;;
+	gic)
+		for chip in $chips; do
+			bare "gic-$chip-1" gic --irqchip $chip -c1 --rng
+			bare "gic-$chip-4" gic --irqchip $chip -c4 --rng
+		done
+		;;
+	ends-arm64)
+		# SYSTEM_OFF, SYSTEM_RESET, SYSTEM_RESET2 and its vendor's kind; pvpanic; no code and no syndrome, which are the guest's own exceptions.
+		ended 1 0
+		ended 2 3
+		ended 3 3
+		ended 4 3
+		ended 5 4
+		ended 6 4
+		ended 7 4
 		;;
 	ends)
 		# Shutdown, reboots, system failure, legacy shutdown; the finisher; pvpanic; no code; what KVM does not emulate.

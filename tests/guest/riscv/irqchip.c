@@ -161,3 +161,8 @@ void irq_external(void)
 	}
 	__atomic_fetch_add(&irq_empty_claims, 1, __ATOMIC_RELAXED);
 }
+
+const char *irq_chip(void)
+{
+	return machine.aia ? "AIA" : "PLIC";
+}

@@ -59,7 +59,7 @@ static void look(uint64_t b, struct picture *p)
 	for (unsigned int i = 0; i < 4 * CONFIG_WORDS; i++)
 		p->bytes[i] = read8(b + V_CONFIG + i);
 	for (unsigned int i = 0; i < 2 * CONFIG_WORDS; i++)
-		p->halves[i] = *(volatile uint16_t *)(b + V_CONFIG + 2 * i);
+		p->halves[i] = read16(b + V_CONFIG + 2 * i);
 	/* A disk's cache mode: a driver that does not take FLUSH turns it to write-through (virtio 1.3, 5.2.6.2). */
 	if (p->id[2] == 2)
 		p->config[8] = p->bytes[32] = p->halves[16] = 0;
@@ -165,8 +165,8 @@ static void frozen(unsigned int d)
 	write32(b + V_DESC, 0);
 	write32(b + V_DRIVER_FEATURES, 0);
 	write8(b + V_STATUS, 0);
-	*(volatile uint16_t *)(b + V_STATUS) = 0;
-	*(volatile uint64_t *)(b + V_STATUS) = 0;
+	write16(b + V_STATUS, 0);
+	write64(b + V_STATUS, 0);
 	check_equal(named(d, "ready-frozen"), read32(b + V_QUEUE_READY), 1);
 	check_equal(named(d, "status-frozen"), read32(b + V_STATUS), 15);
 	check(works(), named(d, "queue-frozen"), "no answer");
@@ -185,8 +185,8 @@ static void noise(uint64_t b)
 		switch (x >> 28 & 3) {
 		case 0: offset &= ~3u; break;
 		case 1: write8(b + offset, (uint8_t)(x >> 8)); continue;
-		case 2: *(volatile uint16_t *)(b + (offset & ~1u)) = (uint16_t)(x >> 8); continue;
-		default: *(volatile uint64_t *)(b + (offset & ~7u)) = x; continue;
+		case 2: write16(b + (offset & ~1u), (uint16_t)(x >> 8)); continue;
+		default: write64(b + (offset & ~7u), x); continue;
 		}
 		if (offset == V_QUEUE_READY || offset == V_STATUS || (offset >= V_DESC && offset < V_DEVICE + 8))
 			continue;

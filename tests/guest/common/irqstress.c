@@ -148,7 +148,7 @@ static void on_receiver(void *ctx)
 
 static void enable(unsigned int source, unsigned int nth, bool on)
 {
-	if (machine.aia)
+	if (IRQ_ONE_TARGET)
 		irq_enable(source, nth % machine.harts, on);
 	else
 		for (unsigned int h = 0; h < machine.harts; h++)
@@ -315,10 +315,10 @@ void guest(void)
 	}
 	add_uart(1, on_sender, "sender");
 	add_uart(2, on_receiver, "receiver");
-	print("# %u harts, %s, %u requests", machine.harts, machine.aia ? "AIA" : "PLIC", requests);
+	print("# %u harts, %s, %u requests", machine.harts, irq_chip(), requests);
 	ok = phase("one", 1, false, requests);
 	ok = ok && phase("several", VQ_SLOTS, false, requests);
-	if (!machine.aia) {
+	if (!IRQ_ONE_TARGET) {
 		ok = ok && phase("one-single-claim", 1, true, requests);
 		ok = ok && phase("several-single-claim", VQ_SLOTS, true, requests);
 	}

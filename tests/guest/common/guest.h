@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A runtime for bare guests: no paging, supervisor mode, one stack a hart. A guest defines guest(), which runs on the boot hart, and says PASS, FAIL or SKIP lines;
- * when it returns the machine is powered off, with the reason "system failure" after a FAIL.
+ * A runtime for bare guests: no operating system, privileged mode, one stack a hart (a CPU, by whatever name). A guest defines guest(), which runs on the boot hart, and says
+ * PASS, FAIL or SKIP lines; when it returns the machine is powered off, after a FAIL as crashed. arch.h is the architecture's own.
  */
 #ifndef GUEST_H
 #define GUEST_H
@@ -15,18 +15,6 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-#define csr_read(csr) ({ uint64_t v_; __asm__ volatile("csrr %0, " #csr : "=r"(v_) : : "memory"); v_; })
-#define csr_write(csr, v) __asm__ volatile("csrw " #csr ", %0" : : "r"((uint64_t)(v)) : "memory")
-#define csr_swap(csr, v) ({ uint64_t v_; __asm__ volatile("csrrw %0, " #csr ", %1" : "=r"(v_) : "r"((uint64_t)(v)) : "memory"); v_; })
-#define csr_set(csr, v) __asm__ volatile("csrs " #csr ", %0" : : "r"((uint64_t)(v)) : "memory")
-#define csr_clear(csr, v) __asm__ volatile("csrc " #csr ", %0" : : "r"((uint64_t)(v)) : "memory")
-#define fence() __asm__ volatile("fence iorw, iorw" : : : "memory")
-
-#define SIE_SOFTWARE (1UL << 1)
-#define SIE_TIMER (1UL << 5)
-#define SIE_EXTERNAL (1UL << 9)
-#define SSTATUS_SIE 2UL
-
 /* --- the machine, from its device tree --- */
 
 struct place {
@@ -34,16 +22,17 @@ struct place {
 	uint32_t irq;
 };
 
+/* ARCH_MACHINE: further members. */
+#include "arch.h"
+
 struct guest_machine {
 	unsigned int harts;
 	uint64_t timebase; /* Hz */
 	uint64_t ram, ram_size;
 	char args[256];
-	bool aia;
-	uint64_t plic, aplic, imsic;
-	uint32_t n_sources, n_ids;
 	struct place uart[4], virtio[48], rtc;
 	unsigned int n_uarts, n_virtio;
+	ARCH_MACHINE
 };
 
 extern struct guest_machine machine;
@@ -64,28 +53,9 @@ bool check_equal(const char *what, uint64_t is, uint64_t should);
 
 void guest(void);
 
-/* --- SBI --- */
-
-struct sbi {
-	long error, value;
-};
-
-struct sbi sbi_call(unsigned long extension, unsigned long function, unsigned long a0, unsigned long a1, unsigned long a2,
-		    unsigned long a3, unsigned long a4, unsigned long a5);
-#define SBI_BASE 0x10
-#define SBI_TIME 0x54494d45
-#define SBI_IPI 0x735049
-#define SBI_RFENCE 0x52464e43
-#define SBI_HSM 0x48534d
-#define SBI_SRST 0x53525354
-#define SBI_DBCN 0x4442434e
-
 /* --- time --- */
 
-static inline uint64_t now(void)
-{
-	return csr_read(time);
-}
+/* arch.h: uint64_t now(void), in ticks */
 
 static inline uint64_t ms(uint64_t n)
 {
@@ -101,93 +71,76 @@ static inline uint64_t in_us(uint64_t ticks)
 void delay_ms(uint64_t n);
 /* Until fn(ctx) or the time is over; spins. Returns what fn said last. */
 bool wait_ms(uint64_t n, bool (*fn)(void *ctx), void *ctx);
-/* Sleeps until an interrupt that is enabled in sie is pending, at most n ms. */
+/* Sleeps until an interrupt that this hart has enabled is pending, at most n ms. */
 void doze_ms(uint64_t n);
 
 /* --- harts --- */
 
-static inline unsigned int this_hart(void)
-{
-	unsigned long n;
-
-	__asm__("mv %0, tp" : "=r"(n));
-	return (unsigned int)n;
-}
+/* arch.h: unsigned int this_hart(void), interrupts_on(), interrupts_off(), uint64_t interrupts_save() (off, and what they were), interrupts_restore(was) */
 
 /* Starts all other harts; they sleep, take interrupts, and run what run_on gives them. */
 void harts_start(void);
 /* Runs fn(ctx) on a started hart and waits for its end; false after ten seconds. */
 bool run_on(unsigned int hart, void (*fn)(void *ctx), void *ctx);
 
-static inline void interrupts_on(void)
-{
-	csr_set(sstatus, SSTATUS_SIE);
-}
-
-static inline void interrupts_off(void)
-{
-	csr_clear(sstatus, SSTATUS_SIE);
-}
-
 /* --- traps --- */
 
-/* One access or instruction that may trap; the cause, or -1 when it did not. The value goes to *value. */
+/* One access that may trap; the cause, or -1 when it did not. The value goes to *value. */
 long try_load(uint64_t address, unsigned int size, uint64_t *value);
 long try_store(uint64_t address, unsigned int size, uint64_t value);
 /* An exception inside fn skips the instruction; the first one's cause, or -1. */
 long trap_of(void (*fn)(void *ctx), void *ctx);
-
-/* Called for an external interrupt in place of claim, handler and complete; NULL: those. */
-extern void (*volatile external_hook)(void);
 extern volatile uint64_t timer_count[MAX_HARTS], software_count[MAX_HARTS];
 
-/* --- registers --- */
-
-/* Not lw: KVM (6.12) forgets to extend the sign of what a device answers, and the compiler counts on it. */
-static inline uint32_t read32(uint64_t a)
-{
-	uint64_t v;
-
-	__asm__ volatile("lwu %0, (%1)" : "=r"(v) : "r"(a) : "memory");
-	return (uint32_t)v;
-}
-
-static inline void write32(uint64_t a, uint32_t v) { *(volatile uint32_t *)a = v; }
-static inline uint8_t read8(uint64_t a) { return *(volatile uint8_t *)a; }
-static inline void write8(uint64_t a, uint8_t v) { *(volatile uint8_t *)a = v; }
+/* --- registers: arch.h has read8, read16, read32, write8, write16, write32, write64, each one plain instruction --- */
 
 /* --- interrupts --- */
 
 typedef void (*irq_fn)(void *ctx);
 
-/* level: how the source behaves with the AIA. The PLIC gives it priority 1. */
+/* level: how the source behaves, where that is not the device tree's to say. */
 void irq_setup(unsigned int source, bool level, irq_fn fn, void *ctx);
-/* PLIC: one hart more or less. AIA: the one hart that gets it. */
+/* One hart more or less; where IRQ_ONE_TARGET (arch.h), the one hart that gets it. */
 void irq_enable(unsigned int source, unsigned int hart, bool on);
 /* On each hart, before its first interrupt. */
 void irq_hart_init(void);
-/* With the PLIC: no claim after a complete; what is left comes by a new interrupt. */
-extern volatile bool irq_single_claim;
+/* Its name, for people. */
+const char *irq_chip(void);
 extern volatile uint64_t irq_claims, irq_empty_claims;
+/* Where several harts may claim: no claim after a complete; what is left comes by a new interrupt. */
+extern volatile bool irq_single_claim;
 
-uint32_t plic_claim(unsigned int hart);
-void plic_complete(unsigned int hart, uint32_t source);
-void plic_enable(unsigned int hart, uint32_t source, bool on);
-void plic_priority(uint32_t source, uint32_t value);
-void plic_threshold(unsigned int hart, uint32_t value);
-#define PLIC_CONTEXT(hart) (2 * (hart) + 1)
-#define PLIC_CLAIM_AT(hart) (machine.plic + 0x200004 + PLIC_CONTEXT(hart) * 0x1000UL)
-#define PLIC_ENABLE_AT(hart) (machine.plic + 0x2000 + PLIC_CONTEXT(hart) * 0x80UL)
-#define PLIC_PENDING_AT (machine.plic + 0x1000)
+/* --- what the runtime needs of an architecture --- */
 
-/* The external interrupt is pending at this hart (looked at, not taken). */
-static inline bool eip(void)
-{
-	return csr_read(sip) & SIE_EXTERNAL;
-}
+/* The text of one line; one hart at a time. */
+void arch_console(const char *text, unsigned int n);
+/* Properties of the tree that are none of the common ones. */
+void arch_property(const char *node, const char *name, const void *value, uint32_t len);
+/* What an interrupts property says. */
+uint32_t arch_interrupt(const void *value);
+/* On the boot hart after the tree was read, on each hart when it starts; interrupts stay off. */
+void arch_init(void);
+void arch_hart_init(void);
+void arch_start_hart(unsigned int hart);
+/* An interrupt that does nothing but end a sleep and count in software_count. */
+void arch_kick_hart(unsigned int hart);
+/* With interrupts off; until one is pending. */
+void arch_sleep(void);
+void arch_power_off(bool crashed);
+/* The exceptions' half of trap_of: armed, they are skipped and noted. */
+struct probe {
+	volatile bool armed;
+	volatile long cause;
+};
+extern struct probe probe[MAX_HARTS];
+void guest_main(unsigned long hart, const void *dtb);
+void guest_secondary(unsigned long hart);
 
-/* Takes the claims that are there until one reads 0; for the boot hart with interrupts off. */
-void plic_quiet(unsigned int hart);
+/* Of a device tree. */
+uint32_t be32(const void *p);
+uint64_t be64(const void *p);
+bool same(const char *a, const char *b);
+bool starts(const char *s, const char *with);
 
 /* --- serial ports --- */
 

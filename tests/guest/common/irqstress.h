@@ -4,7 +4,7 @@
 
 #include "guest.h"
 
-/* The edge cases of the PLIC and of its queued writes, with all loads at rest. Secondary harts are up. */
+/* The edge cases of the interrupt controller, with all loads at rest. Secondary harts are up. */
 void edges(struct vdev *rng);
 
 #endif

@@ -1,22 +1,16 @@
 // SPDX-License-Identifier: MIT
-/* Console, results, device tree, traps, harts, time. */
+/* Console, results, device tree, harts, time. */
 #include "guest.h"
 
 struct guest_machine machine;
-void (*volatile external_hook)(void);
 volatile uint64_t timer_count[MAX_HARTS], software_count[MAX_HARTS];
+struct probe probe[MAX_HARTS];
 static unsigned int failures;
-static bool have_dbcn;
 static volatile uint32_t print_lock;
 
 void *memcpy(void *to, const void *from, size_t n);
 void *memset(void *to, int c, size_t n);
 int memcmp(const void *a, const void *b, size_t n);
-void guest_main(unsigned long hart, const void *dtb);
-void guest_secondary(unsigned long hart);
-uint64_t trap(uint64_t cause, uint64_t epc, uint64_t tval);
-void secondary_start(void);
-void irq_external(void);
 
 /* The compiler calls these. */
 void *memcpy(void *to, const void *from, size_t n)
@@ -41,24 +35,6 @@ int memcmp(const void *a, const void *b, size_t n)
 		if (x[i] != y[i])
 			return x[i] < y[i] ? -1 : 1;
 	return 0;
-}
-
-/* --- SBI --- */
-
-struct sbi sbi_call(unsigned long extension, unsigned long function, unsigned long a0, unsigned long a1, unsigned long a2,
-		    unsigned long a3, unsigned long a4, unsigned long a5)
-{
-	register unsigned long r0 __asm__("a0") = a0;
-	register unsigned long r1 __asm__("a1") = a1;
-	register unsigned long r2 __asm__("a2") = a2;
-	register unsigned long r3 __asm__("a3") = a3;
-	register unsigned long r4 __asm__("a4") = a4;
-	register unsigned long r5 __asm__("a5") = a5;
-	register unsigned long r6 __asm__("a6") = function;
-	register unsigned long r7 __asm__("a7") = extension;
-
-	__asm__ volatile("ecall" : "+r"(r0), "+r"(r1) : "r"(r2), "r"(r3), "r"(r4), "r"(r5), "r"(r6), "r"(r7) : "memory");
-	return (struct sbi){ (long)r0, (long)r1 };
 }
 
 /* --- output --- */
@@ -125,24 +101,15 @@ static void format(struct line *l, const char *f, va_list args)
 
 static void emit(struct line *l)
 {
-	uint64_t status = csr_read(sstatus) & SSTATUS_SIE;
+	uint64_t was;
 
 	put(l, '\n');
-	interrupts_off();
+	was = interrupts_save();
 	while (__atomic_exchange_n(&print_lock, 1, __ATOMIC_ACQUIRE))
 		;
-	for (unsigned int i = 0; i < l->n;) {
-		struct sbi r = { -1, 0 };
-
-		if (have_dbcn)
-			r = sbi_call(SBI_DBCN, 0, l->n - i, (unsigned long)l->text + i, 0, 0, 0, 0);
-		if (!r.error && r.value > 0)
-			i += (unsigned int)r.value;
-		else
-			write8(0x10000000, (uint8_t)l->text[i++]);
-	}
+	arch_console(l->text, l->n);
 	__atomic_store_n(&print_lock, 0, __ATOMIC_RELEASE);
-	csr_set(sstatus, status);
+	interrupts_restore(was);
 }
 
 void print(const char *f, ...)
@@ -211,19 +178,19 @@ bool check_equal(const char *what, uint64_t is, uint64_t should)
 
 /* --- the device tree (Devicetree Specification 0.4, 5) --- */
 
-static uint32_t be32(const void *p)
+uint32_t be32(const void *p)
 {
 	const volatile uint8_t *b = p;
 
 	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
 }
 
-static uint64_t be64(const void *p)
+uint64_t be64(const void *p)
 {
 	return (uint64_t)be32(p) << 32 | be32((const char *)p + 4);
 }
 
-static bool same(const char *a, const char *b)
+bool same(const char *a, const char *b)
 {
 	while (*a && *a == *b) {
 		a++;
@@ -232,7 +199,7 @@ static bool same(const char *a, const char *b)
 	return *a == *b;
 }
 
-static bool starts(const char *s, const char *with)
+bool starts(const char *s, const char *with)
 {
 	while (*with)
 		if (*s++ != *with++)
@@ -257,22 +224,11 @@ static void property(const char *node, const char *name, const void *value, uint
 	if (same(node, "chosen") && same(name, "bootargs")) {
 		for (unsigned int i = 0; i < len && i < sizeof(machine.args) - 1; i++)
 			machine.args[i] = ((const char *)value)[i];
-	} else if (same(node, "cpus") && same(name, "timebase-frequency")) {
-		machine.timebase = be32(value);
 	} else if (starts(node, "memory@") && same(name, "reg")) {
 		machine.ram = be64(value);
 		machine.ram_size = be64((const char *)value + 8);
-	} else if (starts(node, "interrupt-controller@") && same(name, "reg")) {
-		machine.plic = be64(value);
-	} else if (same(name, "riscv,ndev") || same(name, "riscv,num-sources")) {
-		machine.n_sources = be32(value);
-	} else if (starts(node, "aplic@") && same(name, "reg")) {
-		machine.aplic = be64(value);
-		machine.aia = true;
-	} else if (starts(node, "imsics@") && same(name, "reg")) {
-		machine.imsic = be64(value);
-	} else if (same(name, "riscv,num-ids")) {
-		machine.n_ids = be32(value);
+	} else {
+		arch_property(node, name, value, len);
 	}
 	if (starts(node, "virtio_mmio@"))
 		p = &machine.virtio[machine.n_virtio - 1];
@@ -283,7 +239,7 @@ static void property(const char *node, const char *name, const void *value, uint
 	if (p && same(name, "reg"))
 		p->base = be64(value);
 	else if (p && same(name, "interrupts"))
-		p->irq = be32(value);
+		p->irq = arch_interrupt(value);
 }
 
 static void read_tree(const char *dtb)
@@ -363,71 +319,7 @@ bool wait_ms(uint64_t n, bool (*fn)(void *ctx), void *ctx)
 	return fn(ctx);
 }
 
-static void set_timer(uint64_t at)
-{
-	sbi_call(SBI_TIME, 0, at, 0, 0, 0, 0, 0);
-}
-
-/*
- * Sleeps. On Linux 6.12 as the host a hart may never wake (seen: in WFI, its timer enabled, the PLIC idle). The likely cause, not proven: where the timer comes due after KVM has looked whether it is pending
- * (kvm_vcpu_check_block), but before the vCPU's thread is scheduled out, kvm_riscv_vcpu_timer_blocking takes it for pending and starts no
- * host timer, and nobody looks again until the next interrupt. Where nothing else would
- * wake the hart, use delay_ms.
- */
-void doze_ms(uint64_t n)
-{
-	uint64_t status = csr_read(sstatus) & SSTATUS_SIE;
-
-	/* Not taken before the sleep, or nothing would end it. */
-	interrupts_off();
-	set_timer(now() + ms(n));
-	csr_set(sie, SIE_TIMER);
-	__asm__ volatile("wfi" : : : "memory");
-	csr_clear(sie, SIE_TIMER);
-	set_timer(UINT64_MAX);
-	csr_set(sstatus, status);
-}
-
 /* --- traps --- */
-
-static struct {
-	volatile bool armed;
-	volatile long cause;
-} probe[MAX_HARTS];
-
-uint64_t trap(uint64_t cause, uint64_t epc, uint64_t tval)
-{
-	unsigned int hart = this_hart();
-
-	if ((int64_t)cause < 0) {
-		switch (cause & 0xff) {
-		case 1:
-			csr_clear(sip, SIE_SOFTWARE);
-			__atomic_fetch_add(&software_count[hart], 1, __ATOMIC_RELAXED);
-			break;
-		case 5:
-			set_timer(UINT64_MAX);
-			__atomic_fetch_add(&timer_count[hart], 1, __ATOMIC_RELAXED);
-			break;
-		case 9:
-			if (external_hook)
-				external_hook();
-			else
-				irq_external();
-			break;
-		}
-		return epc;
-	}
-	if (probe[hart].armed) {
-		if (probe[hart].cause < 0)
-			probe[hart].cause = (long)cause;
-		return epc + ((*(volatile uint16_t *)epc & 3) == 3 ? 4 : 2);
-	}
-	fail("trap", "hart %u: cause %ld at 0x%lx, 0x%lx", hart, (long)cause, epc, tval);
-	sbi_call(SBI_SRST, 0, 0, 1, 0, 0, 0, 0);
-	for (;;)
-		;
-}
 
 long trap_of(void (*fn)(void *ctx), void *ctx)
 {
@@ -452,10 +344,10 @@ static void load(void *ctx)
 	struct access *a = ctx;
 
 	switch (a->size) {
-	case 1: a->value = *(volatile uint8_t *)a->address; break;
-	case 2: a->value = *(volatile uint16_t *)a->address; break;
-	case 4: a->value = *(volatile uint32_t *)a->address; break;
-	default: a->value = *(volatile uint64_t *)a->address; break;
+	case 1: a->value = read8(a->address); break;
+	case 2: a->value = read16(a->address); break;
+	case 4: a->value = read32(a->address); break;
+	default: a->value = read64(a->address); break;
 	}
 }
 
@@ -464,10 +356,10 @@ static void store(void *ctx)
 	struct access *a = ctx;
 
 	switch (a->size) {
-	case 1: *(volatile uint8_t *)a->address = (uint8_t)a->value; break;
-	case 2: *(volatile uint16_t *)a->address = (uint16_t)a->value; break;
-	case 4: *(volatile uint32_t *)a->address = (uint32_t)a->value; break;
-	default: *(volatile uint64_t *)a->address = a->value; break;
+	case 1: write8(a->address, (uint8_t)a->value); break;
+	case 2: write16(a->address, (uint16_t)a->value); break;
+	case 4: write32(a->address, (uint32_t)a->value); break;
+	default: write64(a->address, a->value); break;
 	}
 }
 
@@ -495,16 +387,9 @@ static struct {
 	volatile uint32_t up;
 } mailbox[MAX_HARTS];
 
-static void hart_init(void)
-{
-	csr_write(sie, 0);
-	irq_hart_init();
-	csr_write(sie, SIE_EXTERNAL | SIE_SOFTWARE);
-}
-
 void guest_secondary(unsigned long hart)
 {
-	hart_init();
+	arch_hart_init();
 	mailbox[hart].up = 1;
 	for (;;) {
 		void (*fn)(void *) = __atomic_load_n(&mailbox[hart].fn, __ATOMIC_ACQUIRE);
@@ -516,16 +401,8 @@ void guest_secondary(unsigned long hart)
 		}
 		/* Looked at with interrupts off, so that one that comes now ends the sleep. */
 		interrupts_off();
-		if (!__atomic_load_n(&mailbox[hart].fn, __ATOMIC_ACQUIRE)) {
-			/*
-			 * KVM before 6.17 may wait for a sleeping hart's messages on the wrong CPU, and it sleeps for ever; a timer gets it
-			 * out, and then it has them all.
-			 */
-			if (machine.aia)
-				doze_ms(10);
-			else
-				__asm__ volatile("wfi" : : : "memory");
-		}
+		if (!__atomic_load_n(&mailbox[hart].fn, __ATOMIC_ACQUIRE))
+			arch_sleep();
 		interrupts_on();
 	}
 }
@@ -540,7 +417,7 @@ void harts_start(void)
 	for (unsigned int h = 0; h < machine.harts; h++) {
 		if (h == this_hart())
 			continue;
-		sbi_call(SBI_HSM, 0, h, (unsigned long)secondary_start, 0, 0, 0, 0);
+		arch_start_hart(h);
 		if (!wait_ms(10000, is_up, (void *)(uintptr_t)h))
 			fail("harts", "hart %u does not start", h);
 	}
@@ -555,21 +432,21 @@ bool run_on(unsigned int hart, void (*fn)(void *ctx), void *ctx)
 {
 	mailbox[hart].ctx = ctx;
 	__atomic_store_n(&mailbox[hart].fn, fn, __ATOMIC_RELEASE);
-	sbi_call(SBI_IPI, 0, 1, hart, 0, 0, 0, 0);
+	arch_kick_hart(hart);
 	return wait_ms(10000, has_run, (void *)(uintptr_t)hart);
 }
 
 void guest_main(unsigned long hart, const void *dtb)
 {
 	read_tree(dtb);
-	have_dbcn = sbi_call(SBI_BASE, 3, SBI_DBCN, 0, 0, 0, 0, 0).value != 0;
 	if (machine.harts > MAX_HARTS)
 		machine.harts = MAX_HARTS;
-	hart_init();
+	arch_init();
+	arch_hart_init();
 	guest();
 	interrupts_off();
 	print("DONE %u failures", failures);
-	sbi_call(SBI_SRST, 0, 0, failures ? 1 : 0, 0, 0, 0, 0);
+	arch_power_off(failures);
 	for (;;)
 		;
 }
