@@ -55,3 +55,33 @@ done <<'E'
 -m -m 256M@1G
 --vcpu-affinity --vcpu-affinity 7
 E
+
+# words FILE WORD... : a flat binary of these instructions.
+words() {
+	local file=$1 w
+	shift
+	for w in "$@"; do
+		printf "\\$(printf %03o "0x${w#??????}")\\$(printf %03o "0x$(echo "$w" | cut -c5-6)")\\$(printf %03o "0x$(echo "$w" | cut -c3-4)")\\$(printf %03o "0x${w%??????}")"
+	done >"$file"
+}
+
+# A 32-bit guest: mov r0, #0x1000000; mov r1, #'A'; strb r1, [r0]; mov r0, #0x84000000; orr r0, r0, #8 (PSCI SYSTEM_OFF); hvc #0
+words a32 e3a00401 e3a01041 e5c01000 e3a00484 e3800008 e1400070
+guest 10 run a32 --aarch32 --nodefaults -m 64
+exits aarch32-exit 0
+has aarch32 '^A'
+
+# A load pair where nobody is: KVM cannot say what it loads, and the guest gets an external abort, not an end. Vectors are 0x800 further on;
+# the handler for aborts of EL1 prints '0' + ESR_EL1.EC: a U. A plain load there is read as zero.
+#   mov x20, #0x1000000; adr x0, vectors; msr vbar_el1, x0; isb; mov x1, #0x4100000; ldr x2, [x1]; ldp x2, x3, [x1]; mov w9, #'X'
+#   off: strb w9, [x20]; mov w0, #0x84000000; add w0, w0, #8; hvc #0
+#   vectors + 0x200: mrs x4, esr_el1; lsr x5, x4, #26; and x5, x5, #0x3f; mov w9, #'0'; add w9, w9, w5; b off
+words code d2a02014 10003fe0 d518c000 d5033fdf d2a08201 f9400022 a9400c22 52800b09 39000289 52b08000 11002000 d4000002
+words handler d5385204 d35afc85 924014a5 52800609 0b050129 17fffd83
+head -c 2560 /dev/zero >nisv
+dd if=code of=nisv conv=notrunc 2>/dev/null
+cat handler >>nisv
+guest 10 run nisv --nodefaults -m 64 --loglevel info
+exits nisv-exit 0
+has nisv '^U'
+has nisv-said 'vCPU 0: .* at 0x4100000: .* external abort' "$errors"
