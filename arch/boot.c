@@ -64,7 +64,10 @@ static int dump_dtb(const char *path, const void *blob, size_t size, struct err 
 	return 0;
 }
 
-/* Firmware is put down as it is, and starts at its first byte; the tree comes behind it, as kvmtool's users know it. */
+/*
+ * Firmware is put down as it is, and starts at its first byte. The tree comes behind it, as kvmtool's users know it; but not at once where there is room, since what the
+ * firmware zeroes at its start (a bss of which the file says nothing) lies there, too.
+ */
 static int load_firmware(struct machine *m, const struct image_file *f, uint64_t dtb_room, struct image *ret, uint64_t *ret_dtb, struct err *e)
 {
 	const uint64_t at = m->boot.firmware_address ? m->boot.firmware_address : m->ram_base, ram_end = m->ram_base + m->ram_size;
@@ -75,6 +78,8 @@ static int load_firmware(struct machine *m, const struct image_file *f, uint64_t
 		return err_set(e, -EINVAL, "--firmware-address 0x%" PRIx64 " is no place for code: RAM is 0x%" PRIx64 " to 0x%" PRIx64, at, m->ram_base,
 			       ram_end - 1);
 	dtb = f->size < ram_end - at ? round_up(at + f->size, FIRMWARE_ALIGN) : ram_end;
+	if (dtb < ram_end && f->size + FIRMWARE_ALIGN + dtb_room <= ram_end - dtb)
+		dtb = round_up(dtb + f->size, FIRMWARE_ALIGN);
 	if (dtb >= ram_end || dtb_room > ram_end - dtb)
 		return err_set(e, -ENOSPC, "firmware %s and the device tree behind it do not fit into RAM from 0x%" PRIx64 " on: give it more with -m",
 			       f->path, at);
