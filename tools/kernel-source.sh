@@ -201,23 +201,27 @@ _kernel_make() {
 	say "built $what in $((SECONDS - started)) s"
 }
 
-# _kernel_config TREE OUT BASE FRAGMENT... : OUT/.config
+# _kernel_config TREE OUT BASE FRAGMENT... : OUT/.config, made anew when what it is made of is other than last time
 _kernel_config() {
-	local tree=$1 out=$2 base=$3 file line missing
+	local tree=$1 out=$2 base=$3 file line missing key
 	shift 3
+	key=$(cat "$base" "$@" <(cd "$tree" && grep -s Kconfig .lkvm/touched | xargs -r sha256sum 2>&1) | sha256sum)
+	[ ! -d "$tree/.lkvm" ] || [ ! -f "$out/.config" ] || [ "$(cat "$out/.lkvm-config" 2>/dev/null)" != "$key" ] || return 0
+	rm -f "$out/.lkvm-config" "$out/.lkvm-refused"
 	"${make[@]}" tinyconfig && cat "$base" "$@" >>"$out/.config" && "${make[@]}" olddefconfig || return 1
 	for file in "$base" "$@"; do
 		while IFS= read -r line; do
+			missing=''
 			case $line in
 			CONFIG_*=n) ! grep -q "^${line%n}" "$out/.config" || missing=1 ;;
 			CONFIG_*=*) grep -qxF -- "$line" "$out/.config" || missing=1 ;;
 			esac
-			[ -n "${missing:-}" ] || continue
-			missing=''
+			[ -n "$missing" ] || continue
 			echo "config: $line of $file is not what came out"
 			[ "$file" = "$base" ] || echo "$line" >>"$out/.lkvm-refused"
 		done <"$file"
 	done
+	[ -s "$out/.lkvm-refused" ] || echo "$key" >"$out/.lkvm-config"
 }
 
 _kernel_build_in() {
@@ -240,7 +244,6 @@ _kernel_build_in() {
 	[ -n "$source" ] || _tree_hold "$version" "$tree" "$@"
 	make=(make -C "$tree" "O=$out" "ARCH=$arch_name" "CROSS_COMPILE=$arch_triplet-" KBUILD_BUILD_TIMESTAMP=1970-01-01
 		KBUILD_BUILD_USER=lkvm KBUILD_BUILD_HOST=lkvm "-j$(nproc)" "LOCALVERSION=-$(basename "${tmp%.new.*}")")
-	rm -f "$out/.lkvm-refused"
 	_kernel_config "$tree" "$out" "$_kernel_configs/$config-$arch.config" ${fragments+"${fragments[@]}"} >>"$log" 2>&1 || {
 		tail -n 12 "$log" >&2
 		die "$name cannot be configured; see above and $log"
