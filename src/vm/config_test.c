@@ -5,11 +5,13 @@
 #include "tests/test.h"
 #include "vm/config.h"
 
+static const struct arch_ops *arch = &arch_riscv64; /* whose options are tested */
+
 static struct lkvm_config *make(void)
 {
 	struct lkvm_config *c = NULL;
 
-	if (config_create_for(&arch_riscv64, &c) < 0)
+	if (config_create_for(arch, &c) < 0)
 		abort();
 	return c;
 }
@@ -216,7 +218,7 @@ static void test_round_trip(void)
 		if (o->refused)
 			continue;
 		if (o->type == OPTION_UINT)
-			snprintf(value, sizeof(value), "%u", 3 + i);
+			snprintf(value, sizeof(value), "%" PRIu64, o->min + 3 + i);
 		else if (o->type == OPTION_SIZE)
 			snprintf(value, sizeof(value), "%uK%s", 65536 + 4 * i, o->at_offset ? "@0x90000000" : "");
 		else if (o->type == OPTION_CHOICE)
@@ -244,7 +246,7 @@ static void test_round_trip(void)
 	CHECK_EQ(config_copy(c, &copy), 0);
 	CHECK_EQ(lkvm_config_dump_json(copy, &again), 0);
 	CHECK_STR(again, text);
-	CHECK(strstr(text, "disable-zbb") && strstr(text, "\"cpus\"") && strstr(text, "tapif=t"));
+	CHECK(strstr(text, arch == &arch_riscv64 ? "disable-zbb" : "disable-sve") && strstr(text, "\"cpus\"") && strstr(text, "tapif=t"));
 	free(again);
 	free(text);
 	lkvm_config_destroy(c);
@@ -276,6 +278,9 @@ int main(void)
 	test_values();
 	test_keys();
 	test_json_errors();
+	test_round_trip();
+	test_table();
+	arch = &arch_arm64;
 	test_round_trip();
 	test_table();
 	return test_result();
