@@ -9,7 +9,7 @@
 #                           sets KERNEL_BUILT: a folder with Image, config, modules/RELEASE (a list of what is built in, for
 #                           modprobe), built from tinyconfig and tests/nested/image/CONFIG-ARCH.config and the fragments.
 #                           Nothing is built when it was before; what is built again is only what differs from the last build
-#                           of this CONFIG. With --source, the tree at DIR is built as it is (not cached, but still in steps).
+#                           of this configuration. With --source, the tree at DIR is built as it is (not cached, but still in steps).
 #                           With --once, nothing is kept for a next build.
 #   kernel_module ARCH VERSION NAME [PATCH]...
 #                           sets KERNEL_MODULE: arch/ARCH/NAME/NAME.ko for Debian's own kernel (kernel_image ARCH) from this source
@@ -35,10 +35,12 @@ _source_unpack() {
 }
 
 kernel_source() {
-	local version=$1 suite=${_kernel_suites[$1]:-}
+	local version=$1 suite=${_kernel_suites[$1]:-} index
 	[ -n "$suite" ] || die "no suite is known to have a linux-source-$version; there are: $(printf '%s\n' "${!_kernel_suites[@]}" | sort -V | tr '\n' ' ')"
 	host_tools xz-utils
-	deb_unpack "$(dpkg --print-architecture)" "$suite" "$lkvm_cache/linux-source-$version" "linux-source-$version" || exit 1
+	# Every architecture's index has the package; of those of trixie-backports, not all can be read.
+	[ "$suite" = trixie-backports ] && index=arm64 || index=$(dpkg --print-architecture)
+	deb_unpack "$index" "$suite" "$lkvm_cache/linux-source-$version" "linux-source-$version" || exit 1
 	KERNEL_TREE=$lkvm_cache/kernels/$version/source
 	unless_stamped "$KERNEL_TREE" "tree 1 $(stat -c '%s %Y' "$(_kernel_tarball "$version")")" _source_unpack "$version" || exit 1
 }
@@ -232,6 +234,7 @@ _kernel_build_in() {
 	tmp=${*: -1}
 	set -- "${@:1:$#-1}"
 	name=$arch-$config
+	[ ${#fragments[@]} = 0 ] || name+=-$(cat "${fragments[@]}" | sha256sum | cut -c1-6)
 	out=$lkvm_cache/kernels/$version/$name
 	tree=$lkvm_cache/kernels/$version/source
 	if [ -n "$source" ]; then
