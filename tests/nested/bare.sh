@@ -46,7 +46,7 @@ irqstress() {
 
 case $ARCH in
 riscv64) bare="irqstress plic exits mmio ends" ;;
-arm64) bare="irqstress gic exits mmio ends-arm64" ;;
+arm64) bare="irqstress gic exits mmio flash pl031 ends-arm64" ;;
 esac
 [ -f /root/bare-irqstress ] || { skip guests "they are not beside this lkvm: give --lkvm one that stands in its build folder"; bare=''; }
 # The console that arm64's guests write to is the serial port.
@@ -88,6 +88,16 @@ for test in $bare; do
 			bare "gic-$chip-1" gic --irqchip $chip -c1 --rng
 			bare "gic-$chip-4" gic --irqchip $chip -c4 --rng
 		done
+		;;
+	flash)
+		# What one guest programs the next one finds, and the host.
+		head -c 262144 /dev/zero | tr '\000' '\377' >flash0
+		bare flash-first flash --flash flash0 -p magic=1195853639
+		bare flash-next flash --flash flash0 -p "was=1195853639 magic=7"
+		same flash-file "$(od -A n -t x4 -j 196608 -N 4 flash0 | tr -d ' ')" 00000007
+		;;
+	pl031)
+		bare pl031 pl031
 		;;
 	ends-arm64)
 		# SYSTEM_OFF, SYSTEM_RESET, SYSTEM_RESET2 and its vendor's kind; pvpanic; no code and no syndrome, which are the guest's own exceptions.

@@ -36,6 +36,12 @@ exits zboot-exit 0
 has zboot "^guest: cpus 1"
 rm -f vmlinuz
 
+# Started where it lies, as firmware is; the command line is the person's alone, and the initrd firmware's own business.
+guest 60 run -f "$QUICK" -i "$INITRD" -c1 -m 128 -p "console=ttyS0 loglevel=7 panic=-1"
+exits firmware-exit 3
+has firmware "Linux version"
+has firmware-alone "not syncing: VFS"
+
 # More RAM than the host has.
 guest 60 run -k "$QUICK" -i "$INITRD" -c1 -m 6G -p "loglevel=4 lkvmtest=info"
 exits big-exit 0
