@@ -124,7 +124,6 @@ static const char *const reasons[] = {
 	[KVM_EXIT_NOTIFY] = "notify",
 	[KVM_EXIT_MEMORY_FAULT] = "memory fault",
 	[KVM_EXIT_ARM_SEA] = "external abort",
-	[KVM_EXIT_ARM_LDST64B] = "64-byte load or store",
 };
 
 static const char *reason_name(unsigned int n)

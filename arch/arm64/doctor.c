@@ -20,7 +20,7 @@ static const struct {
 } controllers[] = {
 	{ KVM_DEV_TYPE_ARM_VGIC_V3, "GICv3 (--irqchip gicv3)", "a GICv2 serves instead; use a machine with a GICv3" },
 	{ KVM_DEV_TYPE_ARM_VGIC_ITS, "ITS (--irqchip gicv3-its)", "interrupts are wires alone; use a machine with a GICv3" },
-	{ KVM_DEV_TYPE_ARM_VGIC_V2, "GICv2 (--irqchip gicv2m, gicv2)", "use a machine with a GICv2, or a GICv3 that can be one; GICv3 guests need it not" },
+	{ KVM_DEV_TYPE_ARM_VGIC_V2, "GICv2 (--irqchip gicv2m, gicv2)", "use a machine with a GICv2, or a GICv3 that can be one; most guests do well without" },
 };
 
 struct found {

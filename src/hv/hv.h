@@ -27,7 +27,7 @@ enum hv_exit_kind {
 	HV_EXIT_MEMORY_FAULT,	/* .memory_fault */
 	HV_EXIT_RISCV_SBI,	/* .sbi */
 	HV_EXIT_RISCV_CSR,	/* .csr */
-	HV_EXIT_ARM_NISV,	/* .memory_fault.gpa and .nisv_syndrome */
+	HV_EXIT_ARM_NISV,	/* .memory_fault.gpa and .nisv_syndrome; also for 64-byte loads and stores */
 	HV_EXIT_ARM_SEA,	/* .sea: memory of the host has failed under the guest */
 	HV_EXIT_UNKNOWN,	/* .unknown_reason */
 };

@@ -394,6 +394,7 @@ static void decode_exit(struct kvm_run *run, struct hv_exit *x)
 		x->sea.gva = run->arm_sea.gva;
 		x->sea.gpa = run->arm_sea.gpa;
 		break;
+	case KVM_EXIT_ARM_LDST64B: /* the same record, and the same answer */
 	case KVM_EXIT_ARM_NISV:
 		x->kind = HV_EXIT_ARM_NISV;
 		x->memory_fault.gpa = run->arm_nisv.fault_ipa;
