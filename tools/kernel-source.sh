@@ -227,20 +227,14 @@ _kernel_config() {
 }
 
 _kernel_build_in() {
-	local arch=$1 version=$2 config=$3 source=$4 nfragments=$5 tree out log make fragments tmp name release
-	shift 5
+	local out=$1 arch=$2 version=$3 config=$4 source=$5 nfragments=$6 tree log make fragments tmp name release
+	shift 6
 	fragments=("${@:1:nfragments}")
 	shift "$nfragments"
 	tmp=${*: -1}
 	set -- "${@:1:$#-1}"
-	name=$arch-$config
-	[ ${#fragments[@]} = 0 ] || name+=-$(cat "${fragments[@]}" | sha256sum | cut -c1-6)
-	out=$lkvm_cache/kernels/$version/$name
-	tree=$lkvm_cache/kernels/$version/source
-	if [ -n "$source" ]; then
-		tree=$source
-		out=$lkvm_cache/kernels/source-$name-$(printf '%s' "$source" | cksum | cut -d' ' -f1)
-	fi
+	name=$(basename "$out")
+	tree=${source:-$lkvm_cache/kernels/$version/source}
 	log=$out.log
 	mkdir -p "$out"
 	: >"$log"
@@ -262,8 +256,8 @@ _kernel_build_in() {
 
 _kernel_build_locked() {
 	host_tools flex bison bc make gcc libc6-dev "$arch_gcc" xz-utils patch
-	[ -n "$4" ] || kernel_source "$2"
-	with_lock "kernel-build-$2-$1-$3" _kernel_build_in "$@"
+	[ -n "$5" ] || kernel_source "$3"
+	with_lock "kernel-build-$3-$(basename "$1")" _kernel_build_in "$@"
 }
 
 # The build tree of that name goes, and the source when no other build needs it.
@@ -280,7 +274,7 @@ _kernel_forget() {
 _kernel_configs=$lkvm_repo/tests/nested/image
 
 kernel_build() {
-	local arch=$1 version=$2 config=$3 source='' once='' fragments=() key dest f
+	local arch=$1 version=$2 config=$3 source='' once='' fragments=() key name dest f
 	shift 3
 	while [ $# -gt 0 ]; do
 		case $1 in
@@ -294,15 +288,18 @@ kernel_build() {
 	f=$_kernel_configs/$config-$arch.config
 	[ -f "$f" ] || die "there is no configuration $config for $arch"
 	key=$(for f in "$f" ${fragments+"${fragments[@]}"} "$@"; do sha256sum <"$f"; done | sha256sum | cut -c1-12)
+	name=$arch-$config
+	[ ${#fragments[@]} = 0 ] || name+=-$(cat "${fragments[@]}" | sha256sum | cut -c1-6)
 	dest=$lkvm_cache/kernels/$version/built/$arch-$config-$key
 	if [ -n "$source" ]; then
-		dest=$lkvm_cache/kernels/built/$arch-$config-$(basename "$source")-$key
+		name+=-of-$(printf '%s' "$source" | cksum | cut -d' ' -f1)
+		dest=$lkvm_cache/kernels/$version/built/$name
 		key="$key $(date +%s.%N)"
 	fi
 	if ! _stamped "$dest" "$key"; then
-		unless_stamped "$dest" "$key" _kernel_build_locked "$arch" "$version" "$config" "$source" ${#fragments[@]} \
+		unless_stamped "$dest" "$key" _kernel_build_locked "$lkvm_cache/kernels/$version/$name" "$arch" "$version" "$config" "$source" ${#fragments[@]} \
 			${fragments+"${fragments[@]}"} "$@" || exit 1
-		[ -z "$once" ] || _kernel_forget "$version" "$arch-$config"
+		[ -z "$once" ] || _kernel_forget "$version" "$name"
 	fi
 	# shellcheck disable=SC2034
 	KERNEL_BUILT=$dest
