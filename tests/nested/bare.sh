@@ -73,6 +73,10 @@ for test in $bare; do
 		bare plic-1 plic --irqchip plic -c1
 		bare plic-3 plic --irqchip plic -c3
 		;;
+	el2)
+		bare el2 el2 --nested -c1
+		bare el2-e2h0 el2 --nested --e2h0 -c1
+		;;
 	exits)
 		bare exits-1 exits -c1
 		bare exits-2 exits -c2
