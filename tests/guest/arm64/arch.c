@@ -52,6 +52,8 @@ void arch_property(const char *node, const char *name, const void *value, uint32
 		machine.gicv2 |= says(v, len, "arm,cortex-a15-gic") || says(v, len, "arm,gic-400");
 		machine.has_its |= says(v, len, "arm,gic-v3-its");
 		machine.has_v2m |= says(v, len, "arm,gic-v2m-frame");
+	} else if (starts(node, "v2m@") && same(name, "reg")) {
+		machine.v2m = be64(v);
 	} else if (starts(node, "interrupt-controller@") && same(name, "reg")) {
 		machine.gic_dist = be64(v);
 		machine.gic_cpu = be64(v + 16);

@@ -11,6 +11,7 @@
 	uint64_t mpidr[MAX_HARTS];                                             \
 	bool gicv3, gicv2, has_its, has_v2m;                                   \
 	uint64_t gic_dist, gic_cpu; /* gic_cpu: GICv2's CPU interface */       \
+	uint64_t v2m; /* the MSI frame */                                      \
 	struct { uint64_t base, size; } gic_redist[4];                         \
 	unsigned int n_redist;                                                 \
 	bool level[1024]; /* of interrupts, as the tree says */

@@ -177,6 +177,46 @@ static void edge(void)
 	write32(rng->base + V_STATUS, 0);
 }
 
+/* The numbers that an MSI frame offers come as edges when they are written to it, and no others. */
+static void messages(void)
+{
+	uint32_t typer, first, n;
+
+	if (!machine.has_v2m)
+		return;
+	typer = read32(machine.v2m + 0x008);
+	first = typer >> 16 & 0x3ff;
+	n = typer & 0x3ff;
+	port = NULL;
+	lower = false;
+	check(first >= 32 && n > 0 && first + n <= 1020, "v2m-range", "%u from %u on", n, first);
+	for (unsigned int i = 0; i < 2; i++) {
+		const uint32_t intid = i ? first + n - 1 : first;
+		uint64_t came = 0;
+
+		shared_taken = 0;
+		irq_setup(intid, false, on_uart, NULL);
+		irq_enable(intid, machine.harts - 1, true);
+		do
+			write32(machine.v2m + 0x040, intid);
+		while (comes(&shared_taken, came + 1) && ++came < 5);
+		check_equal("v2m-message", came, 5);
+		delay_ms(5);
+		check_equal("v2m-once", shared_taken, 5);
+		irq_enable(intid, machine.harts - 1, false);
+	}
+	/* Others' interrupts are not to be had there. */
+	shared_taken = 0;
+	irq_setup(first - 1, false, on_uart, NULL);
+	irq_enable(first - 1, 0, true);
+	write32(machine.v2m + 0x040, first - 1);
+	write32(machine.v2m + 0x040, first + n);
+	write32(machine.v2m + 0x040, 16);
+	delay_ms(5);
+	check_equal("v2m-foreign", shared_taken, 0);
+	irq_enable(first - 1, 0, false);
+}
+
 static void timers(void)
 {
 	uint64_t before = taken[TIMER_INTID], start = now();
@@ -254,6 +294,7 @@ void guest(void)
 	masked();
 	level();
 	edge();
+	messages();
 	timers();
 	counters();
 }
