@@ -73,8 +73,8 @@ bool machine_may_say(struct machine *m)
 	       atomic_fetch_add_explicit(&m->said, 1, memory_order_relaxed) < SAID_MAX;
 }
 
-void machine_doctor(struct hv *hv, const struct machine_cap *caps, unsigned int n, void (*fn)(void *ctx, const char *what, bool present, const char *cure),
-		    void *ctx)
+void machine_doctor(struct hv *hv, const struct machine_cap *caps, unsigned int n,
+		    void (*fn)(void *ctx, const char *what, bool present, const char *cure), void *ctx)
 {
 	for (unsigned int i = 0; i < n; i++) {
 		bool present = hv_capability(hv, caps[i].cap) > 0;

@@ -9,7 +9,8 @@
 int machine_check_vcpus(const struct machine *m, struct err *e);
 
 /*
- * Decides m->ram_base, rounds m->ram_size to pages, and adds RAM to memory and hv, within `bits` of guest physical address. -EINVAL with the sentence that says what -m takes.
+ * Decides m->ram_base, rounds m->ram_size to pages, and adds RAM to memory and hv, within `bits` of guest physical address. -EINVAL
+ * with the sentence that says what -m takes.
  */
 int machine_add_ram(struct machine *m, uint64_t min, unsigned int bits, struct err *e);
 
@@ -21,8 +22,8 @@ struct machine_cap {
 	unsigned int cap; /* KVM_CAP_* */
 	const char *what, *cure;
 };
-void machine_doctor(struct hv *hv, const struct machine_cap *caps, unsigned int n, void (*fn)(void *ctx, const char *what, bool present, const char *cure),
-		    void *ctx);
+void machine_doctor(struct hv *hv, const struct machine_cap *caps, unsigned int n,
+		    void (*fn)(void *ctx, const char *what, bool present, const char *cure), void *ctx);
 /* Those that every architecture's machine looks for, and how many vCPUs there can be; machine_doctor's output. */
 void machine_doctor_common(struct hv *hv, const char *cpus, void (*fn)(void *ctx, const char *what, bool present, const char *cure), void *ctx);
 

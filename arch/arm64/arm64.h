@@ -109,7 +109,10 @@ struct arm64_feature_row {
 	bool on_demand;	  /* only when asked for; else whenever the host has it */
 };
 extern const struct arm64_feature_row arm64_features[ARM64_N_FEATURES];
-/* Decides has[] and init from options and host, and turns on what the VM as a whole has; what was asked for and is not there is -EOPNOTSUPP. Before the first vCPU. */
+/*
+ * Decides has[] and init from options and host, and turns on what the VM as a whole has; what was asked for and is not there is
+ * -EOPNOTSUPP. Before the first vCPU.
+ */
 int arm64_choose_features(struct machine *m, struct err *e);
 /* Whether KVM can filter the guest's firmware calls; for doctor. */
 bool arm64_has_smccc_filter(struct hv *hv);
@@ -136,7 +139,10 @@ int arm64_for_each_pmu(int (*fn)(void *ctx, const char *name, int type, const ui
 int arm64_set_cpu_id(struct machine *m, struct hv_vcpu *vcpu, struct err *e);
 
 /* regs.c */
-/* The name of an id into name[48]: from the tables, "sys.s3_0_c1_c0_0" for a system register without a row, or its number. True when a table knew it. */
+/*
+ * The name of an id into name[48]: from the tables, "sys.s3_0_c1_c0_0" for a system register without a row, or its number. True when a
+ * table knew it.
+ */
 bool arm64_reg_name(uint64_t id, char name[48]);
 /* The id of a system register by its architected name ("ID_AA64ISAR0_EL1", any case, with or without "sys."), or -ENOENT. */
 int arm64_sysreg_id(const char *name, uint64_t *ret);

@@ -7,10 +7,12 @@
 
 static const struct machine_cap caps[] = {
 	{ KVM_CAP_ARM_PSCI_0_2, "PSCI in the kernel", "use Linux 6.1 or newer on the host" },
-	{ KVM_CAP_ARM_NISV_TO_USER, "accesses that KVM cannot decode become the guest's external aborts", "such an access ends the guest; use Linux 5.5 or newer" },
+	{ KVM_CAP_ARM_NISV_TO_USER, "accesses that KVM cannot decode become the guest's external aborts",
+	  "such an access ends the guest; use Linux 5.5 or newer" },
 	{ KVM_CAP_ARM_SYSTEM_SUSPEND, "guests that suspend", "use Linux 6.0 or newer on the host" },
 	{ KVM_CAP_ARM_SEA_TO_USER, "memory of the host that fails under a guest", "the guest alone gets the error; Linux 6.19 or newer asks lkvm" },
-	{ KVM_CAP_ARM_SUPPORTED_REG_MASK_RANGES, "ID registers that can be changed (--cpu-id)", "lkvm tries all the same; Linux 6.7 or newer says which" },
+	{ KVM_CAP_ARM_SUPPORTED_REG_MASK_RANGES, "ID registers that can be changed (--cpu-id)",
+	  "lkvm tries all the same; Linux 6.7 or newer says which" },
 	{ KVM_CAP_ARM_WRITABLE_IMP_ID_REGS, "MIDR_EL1 and its like can be changed (--cpu-id)", "use Linux 6.15 or newer on the host" },
 };
 
@@ -20,7 +22,8 @@ static const struct {
 } controllers[] = {
 	{ KVM_DEV_TYPE_ARM_VGIC_V3, "GICv3 (--irqchip gicv3)", "a GICv2 serves instead; use a machine with a GICv3" },
 	{ KVM_DEV_TYPE_ARM_VGIC_ITS, "ITS (--irqchip gicv3-its)", "interrupts are wires alone; use a machine with a GICv3" },
-	{ KVM_DEV_TYPE_ARM_VGIC_V2, "GICv2 (--irqchip gicv2m, gicv2)", "use a machine with a GICv2, or a GICv3 that can be one; most guests do well without" },
+	{ KVM_DEV_TYPE_ARM_VGIC_V2, "GICv2 (--irqchip gicv2m, gicv2)",
+	  "use a machine with a GICv2, or a GICv3 that can be one; most guests do well without" },
 };
 
 struct found {
@@ -72,7 +75,8 @@ static void registers(struct hv *hv, struct hv_vcpu *vcpu, const struct found *f
 		has[i] = !arm64_features[i].on_demand && hv_capability(hv, arm64_features[i].cap) > 0;
 	has[ARM64_PTRAUTH_ADDRESS] = has[ARM64_PTRAUTH_GENERIC] = has[ARM64_PTRAUTH_ADDRESS] && has[ARM64_PTRAUTH_GENERIC];
 	if (arm64_init_features(hv, has, &init, &e) < 0 || hv->ops->vcpu_ioctl(vcpu, KVM_ARM_VCPU_INIT, &init) < 0) {
-		f->fn(f->ctx, "a vCPU with these features", false, *e.text ? e.text : "KVM refuses it; try --disable-sve, --disable-ptrauth or --disable-mte");
+		f->fn(f->ctx, "a vCPU with these features", false,
+		      *e.text ? e.text : "KVM refuses it; try --disable-sve, --disable-ptrauth or --disable-mte");
 		return;
 	}
 	if (has[ARM64_SVE])

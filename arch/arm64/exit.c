@@ -14,8 +14,8 @@
 #define EC_DATA_ABORT 0x24
 
 /*
- * SYSTEM_SUSPEND (DEN0022 5.19): all other vCPUs are off, KVM has seen to that. The caller starts anew at the entry point in x1 with the context in x0, when it is resumed; it is
- * held by the verdict. 32-bit callers have pc and context in the same registers.
+ * SYSTEM_SUSPEND (DEN0022 5.19): all other vCPUs are off, KVM has seen to that. The caller starts anew at the entry point in x1 with
+ * the context in x0, when it is resumed; it is held by the verdict. 32-bit callers have pc and context in the same registers.
  */
 static enum arch_verdict suspend(struct machine *m, unsigned int i, struct err *e)
 {
@@ -102,8 +102,8 @@ enum arch_verdict arm64_handle_exit(struct machine *m, unsigned int i, struct hv
 	case HV_EXIT_FAIL_ENTRY:
 		if (!(exit->fail_entry.reason & KVM_EXIT_FAIL_ENTRY_CPU_UNSUPPORTED))
 			break;
-		err_set(e, -EIO, "vCPU %u cannot run on host CPU %u, which is of another kind than its PMU; give CPUs of one kind with --vcpu-affinity", i,
-			exit->fail_entry.cpu);
+		err_set(e, -EIO, "vCPU %u cannot run on host CPU %u, which is of another kind than its PMU; give CPUs of one kind with "
+			"--vcpu-affinity", i, exit->fail_entry.cpu);
 		return ARCH_ERROR;
 	default:
 		break;

@@ -58,7 +58,8 @@ static void write_ppis(const struct arm64_state *s, struct dt *dt, const unsigne
 
 static void write_timer(const struct arm64_state *s, struct dt *dt)
 {
-	static const unsigned int ppi[] = { ARM64_PPI_SECURE_TIMER, ARM64_PPI_PHYS_TIMER, ARM64_PPI_VIRT_TIMER, ARM64_PPI_HYP_TIMER, ARM64_PPI_HYP_VIRT_TIMER };
+	static const unsigned int ppi[] = { ARM64_PPI_SECURE_TIMER, ARM64_PPI_PHYS_TIMER, ARM64_PPI_VIRT_TIMER, ARM64_PPI_HYP_TIMER,
+					    ARM64_PPI_HYP_VIRT_TIMER };
 	static const char *const compatible[] = { "arm,armv8-timer", "arm,armv7-timer" };
 
 	dt_begin(dt, "timer");

@@ -112,7 +112,8 @@ static int deny_calls(struct machine *m, const char *text, struct err *e)
 	snprintf(number, sizeof(number), "%.*s", (int)(sign ? sign - text : (ptrdiff_t)strlen(text)), text);
 	if (option_parse_uint(number, &first) < 0 || (sign && option_parse_uint(sign + 1, &count) < 0) || first > UINT32_MAX || !count ||
 	    count > UINT32_MAX - first)
-		return err_set(e, -EINVAL, "--smccc-deny takes the number of a function, and how many from there on, such as 0x84000050:4, not \"%s\"", text);
+		return err_set(e, -EINVAL, "--smccc-deny takes the number of a function, and how many from there on, such as 0x84000050:4, "
+			       "not \"%s\"", text);
 	filter.base = (uint32_t)first;
 	filter.nr_functions = (uint32_t)count;
 	r = m->hv->ops->vm_ioctl(m->hv, KVM_SET_DEVICE_ATTR, &a);

@@ -47,11 +47,12 @@ static int set_one(struct hv_vcpu *vcpu, const char *text, const uint64_t *masks
 		return 0;
 	fixed = masks ? (value ^ old) & ~masks[mask_index(id)] : 0;
 	if (fixed)
-		return err_set(e, -EINVAL, "--cpu-id %s: this host has 0x%016" PRIx64 " there, and cannot change the bits 0x%016" PRIx64, text, old, fixed);
+		return err_set(e, -EINVAL, "--cpu-id %s: this host has 0x%016" PRIx64 " there, and cannot change the bits 0x%016" PRIx64, text,
+			       old, fixed);
 	r = vcpu->hv->ops->set_reg(vcpu, id, &value);
 	if (r < 0)
-		return err_set(e, r, "--cpu-id %s: KVM refuses it (%s); this host has 0x%016" PRIx64 " there, of which features can be taken away", text,
-			       err_name(r), old);
+		return err_set(e, r, "--cpu-id %s: KVM refuses it (%s); this host has 0x%016" PRIx64 " there, of which features can be taken "
+			       "away", text, err_name(r), old);
 	return 0;
 }
 

@@ -33,8 +33,8 @@ static int wild(const char *what, uint64_t v, struct err *e)
 }
 
 /*
- * The Image header: text_offset at 8, image_size at 16, flags at 24 (bit 0: big-endian, 1-2: page size, 3: anywhere in memory), "ARM\x64" at 56. Whether the CPU has that page size
- * the kernel itself says at once.
+ * The Image header: text_offset at 8, image_size at 16, flags at 24 (bit 0: big-endian, 1-2: page size, 3: anywhere in memory),
+ * "ARM\x64" at 56. Whether the CPU has that page size the kernel itself says at once.
  */
 static int image_header(const uint8_t head[IMAGE_HEAD], struct image_header *ret, struct err *e)
 {

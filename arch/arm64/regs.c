@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* The registers of a vCPU by name. Which there are the host lists (KVM_GET_REG_LIST); what this does not know is shown by its encoding, or its number. */
+/*
+ * The registers of a vCPU by name. Which there are the host lists (KVM_GET_REG_LIST); what this does not know is shown by its
+ * encoding, or its number.
+ */
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * System registers by their architected names (Arm DDI 0487, "System register index"; op0, op1, CRn, CRm, op2). A name with a # stands for several, whose encodings are `step` apart.
- * The timers that KVM spells in its own way (CNTVCT, CNTV_CVAL and their like) stand in regs.c.
+ * System registers by their architected names (Arm DDI 0487, "System register index"; op0, op1, CRn, CRm, op2). A name with a # stands
+ * for several, whose encodings are `step` apart. The timers that KVM spells in its own way (CNTVCT, CNTV_CVAL and their like) stand in
+ * regs.c.
  */
 #include "arch/arm64/sysreg.h"
 

@@ -35,8 +35,8 @@ int arm64_init_vcpu(struct machine *m, unsigned int i, bool on, struct err *e)
 		init.features[0] |= 1u << KVM_ARM_VCPU_POWER_OFF;
 	r = vcpu->hv->ops->vcpu_ioctl(vcpu, KVM_ARM_VCPU_INIT, &init);
 	if (r < 0)
-		return err_set(e, r, "KVM refuses vCPU %u with features 0x%x (%s): leave out what was asked for, or try --disable-sve, --disable-ptrauth or "
-			       "--disable-mte", i, init.features[0], err_name(r));
+		return err_set(e, r, "KVM refuses vCPU %u with features 0x%x (%s): leave out what was asked for, or try --disable-sve, "
+			       "--disable-ptrauth or --disable-mte", i, init.features[0], err_name(r));
 	return 0;
 }
 
@@ -186,8 +186,8 @@ static int consider_pmu(void *ctx, const char *name, int type, const uint64_t *c
 }
 
 /*
- * On big.LITTLE each kind of CPU has its own PMU, and a vCPU with one cannot run on the others: the one of the vCPUs' CPUs, or of the CPU we are on, is taken, and
- * the vCPUs stay there. 0 when KVM is left to choose (one PMU, or a kernel before 5.18).
+ * On big.LITTLE each kind of CPU has its own PMU, and a vCPU with one cannot run on the others: the one of the vCPUs' CPUs, or of the
+ * CPU we are on, is taken, and the vCPUs stay there. 0 when KVM is left to choose (one PMU, or a kernel before 5.18).
  */
 static int choose_pmu(struct machine *m, int *ret_type, struct err *e)
 {
