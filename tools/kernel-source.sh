@@ -90,6 +90,9 @@ _patch_names() {
 	' "$@" | sort -u
 }
 
+# A patch without its description: other words there make no other kernel.
+_patch_code() { sed -n '/^\(diff --git\|--- [^ ]*\/\)/,$p' "$1"; }
+
 # _patch_apply DIR PATCH LOG
 _patch_apply() {
 	local dir=$1 patch=$2 log=$3 where
@@ -287,7 +290,7 @@ kernel_build() {
 	arch_table "$arch"
 	f=$_kernel_configs/$config-$arch.config
 	[ -f "$f" ] || die "there is no configuration $config for $arch"
-	key=$(for f in "$f" ${fragments+"${fragments[@]}"} "$@"; do sha256sum <"$f"; done | sha256sum | cut -c1-12)
+	key=$({ cat "$f" ${fragments+"${fragments[@]}"}; for f; do _patch_code "$f"; done; } | sha256sum | cut -c1-12)
 	name=$arch-$config
 	[ ${#fragments[@]} = 0 ] || name+=-$(cat "${fragments[@]}" | sha256sum | cut -c1-6)
 	dest=$lkvm_cache/kernels/$version/built/$arch-$config-$key
@@ -369,7 +372,7 @@ kernel_module() {
 	local arch=$1 version=$2 name=$3 key dest
 	shift 3
 	kernel_image "$arch"
-	key=$(for f in "$@"; do sha256sum <"$f"; done | sha256sum | cut -c1-12)
+	key=$(for f; do _patch_code "$f"; done | sha256sum | cut -c1-12)
 	dest=$lkvm_cache/kernels/$version/built/$arch-$name-$KERNEL_VERSION-$key
 	unless_stamped "$dest" "$key" with_lock "kernel-build-$version-$arch-$name" _module_build "$arch" "$version" "$name" "$KERNEL_VERSION" "$@" || exit 1
 	# shellcheck disable=SC2034
