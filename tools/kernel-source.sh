@@ -200,7 +200,7 @@ _kernel_make() {
 		printf '\r\033[K' >&2
 	fi
 	[ $status = 0 ] || {
-		grep -E '(error|Error|undefined reference|\*\*\*)' "$log" | head -n 12 >&2 || tail -n 12 "$log" >&2
+		{ grep -E 'error:|undefined reference' "$log" || grep -F '***' "$log" || tail -n 12 "$log"; } | head -n 12 >&2
 		die "$what does not build; see above and $log"
 	}
 	say "built $what in $((SECONDS - started)) s"
@@ -248,7 +248,7 @@ _kernel_build_in() {
 		tail -n 12 "$log" >&2
 		die "$name cannot be configured; see above and $log"
 	}
-	[ ! -s "$out/.lkvm-refused" ] || die "$(head -n 1 "$out/.lkvm-refused") does not come out: something it depends on is not set"
+	[ ! -s "$out/.lkvm-refused" ] || die "$(head -n 1 "$out/.lkvm-refused") does not come out: there is no such option, or something it depends on is not set"
 	_kernel_make "$log" "Linux $version for $name" "${make[@]:1}" "$arch_image"
 	release=$(cat "$out/include/config/kernel.release")
 	mkdir -p "$tmp/modules/$release"
