@@ -72,9 +72,9 @@ static void set_timer(uint64_t at)
 }
 
 /*
- * Sleeps. On Linux 6.12 as the host a hart may never wake (seen: in WFI, its timer enabled, the PLIC idle). The likely cause, not proven: where the timer comes due after KVM has looked whether it is pending
- * (kvm_vcpu_check_block), but before the vCPU's thread is scheduled out, kvm_riscv_vcpu_timer_blocking takes it for pending and starts no
- * host timer, and nobody looks again until the next interrupt. Where nothing else would
+ * Sleeps. On Linux 6.12 as the host a hart may never wake (seen: in WFI, its timer enabled, the PLIC idle). By its source: on a host with Sstc, SBI set_timer writes
+ * VSTIMECMP and nothing else (kvm_riscv_vcpu_update_vstimecmp); a vCPU that is scheduled out before it enters the guest again gets the value back that the last exit
+ * had read, and the deadline is lost. Where nothing else would
  * wake the hart, use delay_ms.
  */
 void doze_ms(uint64_t n)
