@@ -124,8 +124,11 @@ int arm64_init_features(struct hv *hv, const bool has[ARM64_N_FEATURES], struct 
 int arm64_create_vcpu(struct machine *m, unsigned int i, struct err *e);
 /* KVM_ARM_VCPU_FINALIZE for what init asks; max_vl in bits, 0: the host's. */
 int arm64_finalize_vcpu(struct hv_vcpu *vcpu, const struct kvm_vcpu_init *init, uint64_t max_vl, struct err *e);
-/* KVM_ARM_VCPU_INIT again: the state after power-on; unless `on`, waiting for PSCI CPU_ON. */
-int arm64_init_vcpu(struct machine *m, unsigned int i, bool on, struct err *e);
+/*
+ * KVM_ARM_VCPU_INIT: the state after power-on; all but vCPU 0 wait for PSCI CPU_ON. With the same features each time: kernels before 6.5
+ * count POWER_OFF among them, and refuse a change.
+ */
+int arm64_init_vcpu(struct machine *m, unsigned int i, struct err *e);
 int arm64_set_reg(struct machine *m, unsigned int i, uint64_t id, uint64_t v, struct err *e);
 /* What needs the interrupt controller: PMU, stolen time. All vCPUs. */
 int arm64_finish_vcpus(struct machine *m, struct err *e);

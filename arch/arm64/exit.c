@@ -13,6 +13,8 @@
 #define ESR_EC(esr) ((esr) >> 26 & 0x3f)
 #define EC_DATA_ABORT 0x24
 
+#define PSTATE_T UINT64_C(0x20) /* a 32-bit guest's Thumb instructions */
+
 /*
  * SYSTEM_SUSPEND (DEN0022 5.19): all other vCPUs are off, KVM has seen to that. The caller starts anew at the entry point in x1 with
  * the context in x0, when it is resumed; it is held by the verdict. 32-bit callers have pc and context in the same registers.
@@ -21,8 +23,9 @@ static enum arch_verdict suspend(struct machine *m, unsigned int i, struct err *
 {
 	const struct hv_ops *ops = m->hv->ops;
 	struct hv_vcpu *vcpu = m->vcpu[i].hv;
-	const bool thumb = arm64_state(m)->has[ARM64_AARCH32];
-	uint64_t entry = 0, context = 0, refused = PSCI_INVALID_ADDRESS;
+	const bool aarch32 = arm64_state(m)->has[ARM64_AARCH32];
+	uint64_t entry = 0, context = 0, pstate = 0, refused = PSCI_INVALID_ADDRESS;
+	bool thumb;
 	int r = ops->get_reg(vcpu, ARM64_REG_X(1), &entry);
 
 	if (r >= 0)
@@ -31,11 +34,23 @@ static enum arch_verdict suspend(struct machine *m, unsigned int i, struct err *
 		err_set(e, r, "vCPU %u cannot be suspended: KVM does not give its registers (%s)", i, err_name(r));
 		return ARCH_ERROR;
 	}
-	if (entry < m->ram_base || entry - m->ram_base >= m->ram_size || (entry & 3 && !thumb)) {
+	thumb = aarch32 && entry & 1;
+	entry &= ~(uint64_t)thumb;
+	if (entry < m->ram_base || entry - m->ram_base >= m->ram_size || entry & (thumb ? 1 : 3)) {
 		r = arm64_set_reg(m, i, ARM64_REG_X(0), refused, e);
 		return r < 0 ? ARCH_ERROR : ARCH_CONTINUE;
 	}
-	r = arm64_init_vcpu(m, i, true, e);
+	r = arm64_init_vcpu(m, i, e);
+	if (r >= 0 && i) {
+		r = ops->set_mp_state(vcpu, KVM_MP_STATE_RUNNABLE);
+		if (r < 0)
+			err_set(e, r, "vCPU %u cannot be suspended: KVM does not start it anew (%s)", i, err_name(r));
+	}
+	if (r >= 0 && thumb) {
+		r = ops->get_reg(vcpu, ARM64_REG_PSTATE, &pstate);
+		r = r < 0 ? err_set(e, r, "vCPU %u cannot be suspended: KVM does not give its state (%s)", i, err_name(r))
+			  : arm64_set_reg(m, i, ARM64_REG_PSTATE, pstate | PSTATE_T, e);
+	}
 	if (r >= 0)
 		r = arm64_set_reg(m, i, ARM64_REG_PC, entry, e);
 	if (r >= 0)

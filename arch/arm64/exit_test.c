@@ -58,6 +58,30 @@ static void test_suspend(void)
 	}
 }
 
+/* Another vCPU than the first, which began waiting for CPU_ON; and a 32-bit guest's Thumb entry. */
+static void test_suspend_second(void)
+{
+	struct hv_exit x = { .kind = HV_EXIT_SYSTEM_EVENT };
+	uint32_t state = KVM_MP_STATE_STOPPED;
+	struct err e = { 0 };
+
+	x.system_event.type = KVM_SYSTEM_EVENT_SUSPEND;
+	CHECK_EQ(t.m.hv->ops->get_mp_state(t.vcpus[1].hv, &state), 0);
+	CHECK_EQ(state, KVM_MP_STATE_STOPPED);
+	tm_set_reg(&t, 1, ARM64_REG_X(1), ARM64_RAM_BASE + 0x1001);
+	tm_set_reg(&t, 1, ARM64_REG_X(2), 0xc0ffee);
+	CHECK(arch_arm64.handle_exit(&t.m, 1, &x, &e) == ARCH_CONTINUE);
+	arm64_state(&t.m)->has[ARM64_AARCH32] = true;
+	tm_set_reg(&t, 1, ARM64_REG_PSTATE, 0x1d3);
+	CHECK(arch_arm64.handle_exit(&t.m, 1, &x, &e) == ARCH_SUSPEND);
+	CHECK_STR(e.text, "");
+	CHECK_EQ(tm_reg(&t, 1, ARM64_REG_PC), ARM64_RAM_BASE + 0x1000);
+	CHECK_EQ(tm_reg(&t, 1, ARM64_REG_PSTATE), 0x1f3);
+	CHECK_EQ(t.m.hv->ops->get_mp_state(t.vcpus[1].hv, &state), 0);
+	CHECK_EQ(state, KVM_MP_STATE_RUNNABLE);
+	arm64_state(&t.m)->has[ARM64_AARCH32] = false;
+}
+
 static void count_line(void *ctx, enum log_level level, const char *line)
 {
 	++*(unsigned int *)ctx;
@@ -136,10 +160,11 @@ int main(void)
 {
 	struct err e = { 0 };
 
-	tm_init(&t, 1);
+	tm_init(&t, 2);
 	CHECK_EQ(tm_build(&t, &e), 0);
 	test_events();
 	test_suspend();
+	test_suspend_second();
 	test_aborts();
 	test_host_failures();
 	test_doctor();

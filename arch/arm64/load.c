@@ -92,7 +92,7 @@ static int restart(struct machine *m, struct err *e)
 	int r;
 
 	for (unsigned int i = 0; i < m->n_vcpus; i++) {
-		r = arm64_init_vcpu(m, i, !i, e);
+		r = arm64_init_vcpu(m, i, e);
 		if (r < 0)
 			return r;
 	}

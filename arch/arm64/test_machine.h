@@ -142,8 +142,12 @@ static int tm_vcpu_ioctl(struct hv_vcpu *vcpu, unsigned long request, void *arg)
 		return r;
 	switch (request) {
 	case KVM_ARM_VCPU_INIT:
+		/* As kernels before 6.5 do. */
+		if (s->n_init && (s->init.features[0] ^ ((struct kvm_vcpu_init *)arg)->features[0]) & 1u << KVM_ARM_VCPU_POWER_OFF)
+			return -EINVAL;
 		s->init = *(struct kvm_vcpu_init *)arg;
 		s->n_init++;
+		tm_inner->set_mp_state(vcpu, s->init.features[0] & 1u << KVM_ARM_VCPU_POWER_OFF ? KVM_MP_STATE_STOPPED : KVM_MP_STATE_RUNNABLE);
 		return s->init.features[0] & tm_current->refused_bits ? -EINVAL : 0;
 	case KVM_ARM_VCPU_FINALIZE:
 		s->n_finalize++;

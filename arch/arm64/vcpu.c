@@ -25,13 +25,13 @@ int arm64_set_reg(struct machine *m, unsigned int i, uint64_t id, uint64_t v, st
 	return 0;
 }
 
-int arm64_init_vcpu(struct machine *m, unsigned int i, bool on, struct err *e)
+int arm64_init_vcpu(struct machine *m, unsigned int i, struct err *e)
 {
 	struct hv_vcpu *vcpu = m->vcpu[i].hv;
 	struct kvm_vcpu_init init = arm64_state(m)->init;
 	int r;
 
-	if (!on)
+	if (i)
 		init.features[0] |= 1u << KVM_ARM_VCPU_POWER_OFF;
 	r = vcpu->hv->ops->vcpu_ioctl(vcpu, KVM_ARM_VCPU_INIT, &init);
 	if (r < 0)
@@ -88,7 +88,7 @@ int arm64_create_vcpu(struct machine *m, unsigned int i, struct err *e)
 	if (r < 0)
 		return err_set(e, r, "vCPU %u cannot be created: %s%s", i, err_name(r),
 			       r == -EMFILE ? "; raise the limit of open files (ulimit -n)" : "");
-	r = arm64_init_vcpu(m, i, !i, e);
+	r = arm64_init_vcpu(m, i, e);
 	if (r >= 0)
 		r = arm64_finalize_vcpu(m->vcpu[i].hv, &arm64_state(m)->init, arm64_config(m)->sve_max_vl, e);
 	return r < 0 ? r : arm64_set_cpu_id(m, m->vcpu[i].hv, e);
