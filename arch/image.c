@@ -157,7 +157,8 @@ static int elf_segments(struct image_stream *s, const struct image_target *t, st
 	if (s->n_head < sizeof(Elf64_Ehdr))
 		return elf_error(s, e, "it ends inside its header; copy it again");
 	if (h[EI_CLASS] != ELFCLASS64 || h[EI_DATA] != (t->elf_machine == EM_S390 ? ELFDATA2MSB : ELFDATA2LSB))
-		return err_set(e, -EINVAL, "kernel %s is not a 64-bit ELF file of %s: build it for that", s->f->path, t->name);
+		return err_set(e, -EINVAL, t->elf_machine == EM_ARM ? "kernel %s is an ELF file, which 32-bit guests cannot start from: give the zImage of %s"
+								    : "kernel %s is not a 64-bit ELF file of %s: build it for that", s->f->path, t->name);
 	/* Big-endian machines boot other formats; their ELF files are not read here. */
 	if (h[EI_DATA] != ELFDATA2LSB || get_le16(h + offsetof(Elf64_Ehdr, e_machine)) != t->elf_machine)
 		return err_set(e, -EINVAL, "kernel %s is an ELF file of another machine: this guest is %s", s->f->path, t->name);
