@@ -69,7 +69,8 @@ const struct cli_command cli_commands[] = {
 	  .main = test_main,
 	  .text = "A test is a kernel (bare-metal or not) that says lines beginning with PASS, FAIL, XFAIL or SKIP on its console, \"PASS: NAME\" or \"FAIL NAME: REASON\", "
 		  "and powers off; what kvm-unit-tests builds are such, with their last line \"EXIT: STATUS=N\". It fails when it says FAIL, ends without a result, "
-		  "crashes, asks for a reset or is out of time. Nothing is added to the machine that the options of run do not ask for. "
+		  "crashes, asks for a reset or is out of time. Nothing is added to the machine that the options of run do not ask for; "
+		  "of these, --kernel, --firmware, --name and --tty are not for tests. "
 		  "Exit status: 0 all passed or were skipped, 1 something failed, 2 wrong usage, 128+N signal N." },
 	{ .name = "doctor", .summary = "Tell what this host can do, and what to do about the rest", OPTIONS(doctor_options), .main = doctor_main },
 	{ .name = "regs", .arguments = "[NAME]", .summary = "List the registers of a fresh vCPU or of a running guest", OPTIONS(regs_options),

@@ -77,7 +77,7 @@ static int take_option(void *ctx, const char *name, const char *value)
 		t->tap = true;
 	else if (!strcmp(name, "junit"))
 		t->junit = value;
-	else if (!strcmp(name, "kernel") || !strcmp(name, "name") || !strcmp(name, "tty"))
+	else if (!strcmp(name, "kernel") || !strcmp(name, "firmware") || !strcmp(name, "name") || !strcmp(name, "tty"))
 		return cli_misused(t->command, "--%s is not for tests: each file is the kernel of a machine of its own, its console is read", name);
 	else
 		return run_option(t->command, t->config, name, value);
