@@ -184,6 +184,9 @@ int arm64_choose_features(struct machine *m, struct err *e)
 			return err_set(e, -EINVAL, "--aarch32 and --nested: a 32-bit guest has no EL2; leave one out");
 		s->has[ARM64_PTRAUTH_ADDRESS] = s->has[ARM64_PTRAUTH_GENERIC] = s->has[ARM64_SVE] = s->has[ARM64_MTE] = false;
 	}
+	/* Kernels before 6.13 have no tags in hugetlb pages, and end such a guest at its first access. */
+	if (m->backing.hugetlbfs)
+		s->has[ARM64_MTE] = false;
 	if (c->sve_max_vl && !s->has[ARM64_SVE])
 		return err_set(e, -EOPNOTSUPP, "--sve-max-vl: the guest has no SVE; leave it out");
 	if (c->sve_max_vl & 127)

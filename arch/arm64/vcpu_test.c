@@ -94,6 +94,10 @@ static void test_vm_switches(void)
 	CHECK_EQ(tm_option(&t, "counter-offset", "0x123456789", &e), 0);
 	CHECK_EQ(tm_build(&t, &e), 0);
 	CHECK(was_enabled(KVM_CAP_ARM_MTE) && was_enabled(KVM_CAP_ARM_NISV_TO_USER));
+	CHECK(arm64_state(&t.m)->has[ARM64_MTE]);
+	t.m.backing.hugetlbfs = "/dev/hugepages";
+	CHECK_EQ(arm64_choose_features(&t.m, &e), 0);
+	CHECK(!arm64_state(&t.m)->has[ARM64_MTE]);
 	CHECK(!was_enabled(KVM_CAP_ARM_SEA_TO_USER)); /* not on this host */
 	CHECK_EQ(t.counter_offset, 0x123456789);
 	tm_destroy(&t);
