@@ -74,7 +74,7 @@ struct uart8250 {
 	pthread_mutex_t lock;
 	struct uart8250_state s;
 	bool irq_level;
-	unsigned int burst; /* bytes sent since the guest last left its interrupt handler */
+	unsigned int burst; /* bytes sent, with the interrupt enabled, since the guest last left its handler */
 	bool thre_held;	    /* the transmitter-empty interrupt waits for the loop to come by */
 };
 
@@ -281,7 +281,8 @@ static void write_thr(struct uart8250 *u, uint8_t byte)
 	/* A full FIFO loses what is written to it. */
 	if (s->tx_count < fifo_size(u))
 		s->tx[s->tx_count++] = byte;
-	u->burst++;
+	if (s->ier & IER_THRI) /* polled output is no handler's */
+		u->burst++;
 	tx_flush(u);
 }
 

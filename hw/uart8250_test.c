@@ -236,7 +236,11 @@ static void test_burst(void)
 
 	rig_start(&r, IRQ_LEVEL, true);
 	out(&r, FCR, 0x01);
+	/* Polled output does not count: Linux takes a port that has nothing to say just after it for a broken one. */
+	for (; sent < 512; sent++)
+		out(&r, DATA, (uint8_t)sent);
 	out(&r, IER, 0x02);
+	CHECK(wire_level(&r.wire));
 	while (sent < sizeof(buf) && sys_now_ns() < until) {
 		unsigned int visit = 0;
 
