@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # hosts: plic
 # limit: 400
-# A test of the tests, in `tests/nested/run --mutants` only: each /root/mutants/NAME is lkvm with a mistake in its interrupts, and
+# A test of the tests, in `tests/nested/run --full` only: each /root/mutants/NAME is lkvm with a mistake in its interrupts, and
 # tests/guest/riscv/irqstress or plic must find it.
 
 dd if=/dev/zero of=disk0 bs=64K count=1 2>/dev/null
