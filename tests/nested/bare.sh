@@ -8,21 +8,11 @@ base="--nodefaults --network mode=none --loglevel=warning -m 64"
 
 # bare WHAT GUEST ARGUMENT... : one result for the whole guest, and one for each test it failed or skipped.
 bare() {
-	local what=$1 guest=$2 line
+	local what=$1 guest=$2
 	shift 2
 	# shellcheck disable=SC2086
 	guest 100 run $base -k "/root/bare-$guest" "$@"
-	while IFS= read -r line; do
-		case $line in
-		FAIL*) not_ok "$what" "$line" ;;
-		SKIP*)
-			line=${line#SKIP }
-			skip "$what-${line%%:*}" "${line#*: }"
-			;;
-		esac
-	done <<-LINES
-		$(tr -d '\r' <"$console" | grep -aE '^(FAIL|SKIP) ')
-	LINES
+	said "$what"
 	if [ "$status" = 0 ] && grep -aq '^DONE 0 failures' "$console"; then
 		ok "$what"
 		# What went well need not be shown with what did not.

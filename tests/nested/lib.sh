@@ -41,6 +41,22 @@ hasnt() {
 	fi
 }
 
+# said WHAT : a result for each FAIL and SKIP line that a bare guest or a program of tests/kvm left in $console.
+said() {
+	local line
+	while IFS= read -r line; do
+		case $line in
+		FAIL*) not_ok "$1" "$line" ;;
+		SKIP*)
+			line=${line#SKIP }
+			skip "$1-${line%%:*}" "${line#*: }"
+			;;
+		esac
+	done <<-LINES
+		$(tr -d '\r' <"$console" | grep -aE '^(FAIL|SKIP) ')
+	LINES
+}
+
 # exits WHAT STATUS : the last guest's exit status.
 exits() {
 	if [ "$status" = "$2" ]; then
