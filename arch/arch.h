@@ -47,6 +47,8 @@ struct machine_node {
 };
 
 struct arch_ops;
+struct css;
+struct virtio_device;
 
 struct machine {
 	const struct arch_ops *arch;
@@ -57,6 +59,7 @@ struct machine {
 	struct bus *bus;
 	struct loop *loop;
 	struct coalescer *coalescer; /* or NULL */
+	struct css *css;	     /* the channel subsystem where the architecture has one (made by prepare), else NULL */
 	const struct log *log;
 	uint64_t ram_base; /* 0: the map's, until prepare */
 	uint64_t ram_size; /* bytes */
@@ -70,10 +73,12 @@ struct machine {
 	const char *stdout_path; /* for /chosen, e.g. "/uart@10000000", or NULL */
 	unsigned int next_slot;	 /* next free memory slot number */
 	atomic_uint said;	 /* lines of the log that the guest caused; see machine_may_say */
-	/* Bytes the guest prints through firmware (SBI console) and reads from it. Set by src/vm; thread-safe. */
-	void (*console_put)(void *ctx, const void *data, size_t len);
+	/* Bytes the guest prints through firmware (SBI, SCLP) and reads from it: how many were taken. Set by src/vm; thread-safe. */
+	size_t (*console_put)(void *ctx, const void *data, size_t len);
 	size_t (*console_get)(void *ctx, void *buf, size_t len);
 	void *console_ctx;
+	/* Set by the architecture in create_irqchip where its machine has no UART: there is something to read, or room again for output. On the loop thread. */
+	void (*console_changed)(struct machine *m);
 };
 
 /* What the machine wants after an exit. */
@@ -82,6 +87,7 @@ enum arch_verdict {
 	ARCH_POWEROFF, /* orderly */
 	ARCH_REBOOT,
 	ARCH_PANIC,   /* the guest says that it has crashed */
+	ARCH_HALTED,  /* no vCPU can ever go on (s390x: a disabled wait); err says where they stand */
 	ARCH_SUSPEND, /* the guest sleeps until resumed */
 	ARCH_ERROR,   /* err says why; the VM stops */
 };
@@ -93,12 +99,13 @@ enum arch_rtc { ARCH_RTC_GOLDFISH, ARCH_RTC_PL031 };
 struct arch_map {
 	uint64_t ram_base;
 	bool ram_moves; /* -m SIZE@ADDRESS may give a higher one */
-	uint64_t uart_base, uart_step, uart_alias; /* alias: a second address of the first UART, 0: none */
+	uint64_t uart_base, uart_step, uart_alias; /* base 0: no UARTs, the console is the architecture's own; alias: a second address of the first UART, 0: none */
 	uint64_t rtc_base, poweroff_base, pvpanic_base;
 	enum arch_rtc rtc;
 	uint64_t flash_base, flash_size; /* bytes there is room for; 0: this machine has no flash */
-	uint64_t virtio_base, virtio_step;
+	uint64_t virtio_base, virtio_step; /* without attach: virtio-mmio */
 	unsigned int n_virtio;
+	const char *console; /* what kernels call the machine's own console, NULL: ttyS0 */
 };
 
 /* A register by name, for `lkvm regs` and state dumps. */
@@ -128,6 +135,12 @@ struct arch_ops {
 	int (*create_irqchip)(struct machine *m, struct err *e);
 	/* Gives out the next free interrupt source. */
 	int (*alloc_irq)(struct machine *m, enum irq_trigger preferred, struct irq_line *ret, struct err *e);
+	/*
+	 * The transport of virtio device number `index` where that is not virtio-mmio (NULL: it is): *ret is what detach takes, before the machine is destroyed. vd
+	 * stays the caller's.
+	 */
+	int (*attach)(struct machine *m, struct virtio_device *vd, unsigned int index, void **ret, struct err *e);
+	void (*detach)(struct machine *m, void *transport);
 	/* Loads kernel, initrd and device tree; sets vCPU registers. Also called to start again after a reset. */
 	int (*load)(struct machine *m, struct err *e);
 	/* Everything but HV_EXIT_INTR and HV_EXIT_MMIO that hits a device. */
@@ -147,6 +160,7 @@ struct arch_ops {
 
 extern const struct arch_ops arch_riscv64;
 extern const struct arch_ops arch_arm64;
+extern const struct arch_ops arch_s390x;
 
 static inline unsigned int arch_gpa_bits(const struct arch_ops *arch, uint64_t ram_base, uint64_t ram_size)
 {

@@ -93,13 +93,14 @@ static int tm_irq_line(struct hv *hv, uint32_t irq, bool level)
 	return tm_inner->irq_line(hv, irq, level);
 }
 
-static void tm_console_put(void *ctx, const void *data, size_t len)
+static size_t tm_console_put(void *ctx, const void *data, size_t len)
 {
 	struct test_machine *t = ctx;
 	size_t n = MIN(len, sizeof(t->console) - 1 - t->n_console);
 
 	memcpy(t->console + t->n_console, data, n);
 	t->n_console += n;
+	return n;
 }
 
 static size_t tm_console_get(void *ctx, void *buf, size_t len)

@@ -117,10 +117,11 @@ enum lkvm_end_reason {
 	LKVM_END_REBOOT,   /* the guest asked for a reset */
 	LKVM_END_PANIC,	   /* the guest says that it has crashed */
 	LKVM_END_STOPPED,  /* lkvm_stop, or the escape on the console */
+	LKVM_END_HALTED,   /* its CPUs stand still for good (s390x: a disabled wait); error says where */
 	LKVM_END_ERROR,	   /* error says why: a vCPU that cannot go on, a host that fails */
 };
 
-/* How it ended. exit_status: what the lkvm program exits with (0 poweroff and stopped, 1 error, 3 reboot, 4 panic). */
+/* How it ended. exit_status: what the lkvm program exits with (0 poweroff and stopped, 1 error, 3 reboot, 4 panic, 5 halted). */
 struct lkvm_end {
 	enum lkvm_end_reason reason;
 	int exit_status;

@@ -53,7 +53,7 @@ const struct cli_command cli_commands[] = {
 	  .text = "Without a kernel, the usual places are searched for one. Without a disk and an initial ramdisk, the guest's root is the folder "
 		  "~/.lkvm/default, which is made when it is not there; -d NAME stands for ~/.lkvm/NAME if there is no such file. "
 		  "On a terminal, Ctrl-A x stops the guest. "
-		  "Exit status: 0 the guest powered off or was stopped, 1 an error, 2 wrong usage, 3 it asked for a reset, 4 it panicked, "
+		  "Exit status: 0 the guest powered off or was stopped, 1 an error, 2 wrong usage, 3 it asked for a reset, 4 it panicked, 5 its CPUs stand still, "
 		  "128+N signal N." },
 	{ .name = "setup", .arguments = "NAME", .summary = "Make a root folder for guests", .main = setup_main,
 	  .text = "Makes ~/.lkvm/NAME, a writable root whose programs are the host's, shared read-only. lkvm run -d NAME uses it." },

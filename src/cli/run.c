@@ -312,6 +312,8 @@ static int start(struct run *r)
 	terminal_restore();
 	if (end.reason == LKVM_END_ERROR)
 		return cli_fatal("%s", end.error.message);
+	if (end.reason == LKVM_END_HALTED)
+		cli_fatal("%s", end.error.message);
 	return ended_by && end.reason == LKVM_END_STOPPED ? 128 + ended_by : end.exit_status;
 }
 

@@ -29,6 +29,10 @@ enum hv_exit_kind {
 	HV_EXIT_RISCV_CSR,	/* .csr */
 	HV_EXIT_ARM_NISV,	/* .memory_fault.gpa and .nisv_syndrome; also for 64-byte loads and stores */
 	HV_EXIT_ARM_SEA,	/* .sea: memory of the host has failed under the guest */
+	HV_EXIT_S390_SIEIC,	/* .s390_sieic: an instruction, an operator's order or a PSW that KVM leaves to us */
+	HV_EXIT_S390_TSCH,	/* .s390_tsch */
+	HV_EXIT_S390_STSI,	/* .s390_stsi */
+	HV_EXIT_S390_RESET,	/* .s390_reset_flags: diagnose 308 subcodes 0 and 1; other vCPUs may still run */
 	HV_EXIT_UNKNOWN,	/* .unknown_reason */
 };
 
@@ -73,6 +77,26 @@ struct hv_exit {
 			unsigned long number, new_value, write_mask;
 			unsigned long *ret_value;
 		} csr;
+		/* The interception code and parameters of SIE: ipa is the instruction's first two bytes, ipb its next four (left-aligned). */
+		struct {
+			uint8_t icptcode;
+			uint16_t ipa;
+			uint32_t ipb;
+		} s390_sieic;
+		/* TEST SUBCHANNEL: KVM has taken a pending I/O interruption of this subchannel out of its queue when `dequeued`; with condition code 1 the caller puts it back. */
+		struct {
+			uint16_t subchannel_id, subchannel_nr; /* of the interruption taken out */
+			uint32_t io_int_parm, io_int_word;
+			uint32_t ipb;
+			bool dequeued;
+		} s390_tsch;
+		/* STORE SYSTEM INFORMATION, condition code set and SYSIB stored by KVM; the caller may improve on what lies at addr. */
+		struct {
+			uint64_t addr; /* logical, in access register ar's space */
+			uint8_t ar, fc, sel1;
+			uint16_t sel2;
+		} s390_stsi;
+		uint64_t s390_reset_flags; /* KVM_S390_RESET_* */
 	};
 };
 
@@ -83,6 +107,7 @@ struct hv_ioeventfd {
 	uint32_t len;
 	bool match;
 	int fd;
+	bool ccw; /* virtio-ccw's doorbell (diagnose 500): gpa is the subchannel-identification word, data the queue, len 8 */
 };
 
 /* One queued write of the coalesced-MMIO ring. */
@@ -92,14 +117,31 @@ struct hv_coalesced {
 	uint8_t data[8];
 };
 
-/* One row of the interrupt routing table: a wired pin or a message. */
+/* One row of the interrupt routing table: a wired pin, a message, or an s390 adapter interrupt. */
 struct hv_route {
 	uint32_t gsi;
-	bool is_msi;
+	bool is_msi, is_adapter;
 	uint32_t pin; /* wired */
 	uint64_t msi_address;
 	uint32_t msi_data, msi_devid;
 	bool msi_has_devid;
+	/* Bit ind_offset from guest address ind on is set, then summary_offset from summary on; the adapter (KVM_DEV_FLIC_ADAPTER_REGISTER) is interrupted. */
+	struct {
+		uint64_t ind, summary, ind_offset;
+		uint32_t summary_offset, id;
+	} adapter;
+};
+
+/*
+ * Where the registers that SIE exits are about can be read and written, for as long as the vCPU lives; by its own thread between two runs. What was changed,
+ * but for the PSW, is marked in *dirty (KVM_SYNC_GPRS, KVM_SYNC_CRS, KVM_SYNC_PREFIX, KVM_SYNC_ACRS). Control registers and prefix are up to date after a run only.
+ */
+struct hv_s390_regs {
+	uint64_t *psw_mask, *psw_addr;
+	uint64_t *gpr, *cr; /* 16 each */
+	uint32_t *ar;	    /* 16 */
+	uint64_t *prefix;
+	uint64_t *dirty;
 };
 
 struct hv_ops {
@@ -116,7 +158,8 @@ struct hv_ops {
 	int (*device_attr)(struct hv *hv, int fd, uint32_t group, uint64_t attr, void *value, bool set);
 	/* Interrupts of the in-kernel controller. */
 	int (*irq_line)(struct hv *hv, uint32_t irq, bool level);
-	int (*irqfd)(struct hv *hv, uint32_t gsi, int fd, bool assign);
+	/* A signal of fd becomes an edge of the routing table's entry gsi; with resample_fd (else -1) the line stays up until the guest is done, which signals that. */
+	int (*irqfd)(struct hv *hv, uint32_t gsi, int fd, int resample_fd, bool assign);
 	int (*set_routes)(struct hv *hv, const struct hv_route *routes, unsigned int n);
 	int (*signal_msi)(struct hv *hv, const struct hv_route *msi);
 	int (*ioeventfd)(struct hv *hv, const struct hv_ioeventfd *io, bool assign);
@@ -145,6 +188,8 @@ struct hv_ops {
 	int (*set_mp_state)(struct hv_vcpu *vcpu, uint32_t state);
 	/* A vCPU ioctl that no operation above covers (ARM_VCPU_INIT, ...), by the kernel's number. Result or -errno. */
 	int (*vcpu_ioctl)(struct hv_vcpu *vcpu, unsigned long request, void *arg);
+	/* NULL on other hosts than s390x. */
+	void (*s390_regs)(struct hv_vcpu *vcpu, struct hv_s390_regs *ret);
 };
 
 /* Backends embed these first in their own structures. */

@@ -130,12 +130,13 @@ static int kvm_irq_line(struct hv *hv, uint32_t irq, bool level)
 	return sys_ioctl(to_kvm(hv)->vm_fd, KVM_IRQ_LINE, &l);
 }
 
-static int kvm_irqfd(struct hv *hv, uint32_t gsi, int fd, bool assign)
+static int kvm_irqfd(struct hv *hv, uint32_t gsi, int fd, int resample_fd, bool assign)
 {
 	struct kvm_irqfd f = {
 		.fd = (uint32_t)fd,
 		.gsi = gsi,
-		.flags = assign ? 0 : KVM_IRQFD_FLAG_DEASSIGN,
+		.flags = !assign ? KVM_IRQFD_FLAG_DEASSIGN : resample_fd >= 0 ? KVM_IRQFD_FLAG_RESAMPLE : 0,
+		.resamplefd = resample_fd >= 0 ? (uint32_t)resample_fd : 0,
 	};
 
 	return sys_ioctl(to_kvm(hv)->vm_fd, KVM_IRQFD, &f);
@@ -154,7 +155,14 @@ static int kvm_set_routes(struct hv *hv, const struct hv_route *routes, unsigned
 		const struct hv_route *r = &routes[i];
 
 		e->gsi = r->gsi;
-		if (r->is_msi) {
+		if (r->is_adapter) {
+			e->type = KVM_IRQ_ROUTING_S390_ADAPTER;
+			e->u.adapter.ind_addr = r->adapter.ind;
+			e->u.adapter.ind_offset = r->adapter.ind_offset;
+			e->u.adapter.summary_addr = r->adapter.summary;
+			e->u.adapter.summary_offset = r->adapter.summary_offset;
+			e->u.adapter.adapter_id = r->adapter.id;
+		} else if (r->is_msi) {
 			e->type = KVM_IRQ_ROUTING_MSI;
 			e->flags = r->msi_has_devid ? KVM_MSI_VALID_DEVID : 0;
 			e->u.msi.address_lo = (uint32_t)r->msi_address;
@@ -191,6 +199,7 @@ static int kvm_ioeventfd(struct hv *hv, const struct hv_ioeventfd *io, bool assi
 		.len = io->len,
 		.fd = io->fd,
 		.flags = (io->match ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0) |
+			 (io->ccw ? KVM_IOEVENTFD_FLAG_VIRTIO_CCW_NOTIFY : 0) |
 			 (assign ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN),
 	};
 
@@ -400,6 +409,33 @@ static void decode_exit(struct kvm_run *run, struct hv_exit *x)
 		x->memory_fault.gpa = run->arm_nisv.fault_ipa;
 		x->memory_fault.nisv_syndrome = run->arm_nisv.esr_iss;
 		break;
+	case KVM_EXIT_S390_SIEIC:
+		x->kind = HV_EXIT_S390_SIEIC;
+		x->s390_sieic.icptcode = run->s390_sieic.icptcode;
+		x->s390_sieic.ipa = run->s390_sieic.ipa;
+		x->s390_sieic.ipb = run->s390_sieic.ipb;
+		break;
+	case KVM_EXIT_S390_TSCH:
+		x->kind = HV_EXIT_S390_TSCH;
+		x->s390_tsch.subchannel_id = run->s390_tsch.subchannel_id;
+		x->s390_tsch.subchannel_nr = run->s390_tsch.subchannel_nr;
+		x->s390_tsch.io_int_parm = run->s390_tsch.io_int_parm;
+		x->s390_tsch.io_int_word = run->s390_tsch.io_int_word;
+		x->s390_tsch.ipb = run->s390_tsch.ipb;
+		x->s390_tsch.dequeued = run->s390_tsch.dequeued;
+		break;
+	case KVM_EXIT_S390_STSI:
+		x->kind = HV_EXIT_S390_STSI;
+		x->s390_stsi.addr = run->s390_stsi.addr;
+		x->s390_stsi.ar = run->s390_stsi.ar;
+		x->s390_stsi.fc = run->s390_stsi.fc;
+		x->s390_stsi.sel1 = run->s390_stsi.sel1;
+		x->s390_stsi.sel2 = run->s390_stsi.sel2;
+		break;
+	case KVM_EXIT_S390_RESET:
+		x->kind = HV_EXIT_S390_RESET;
+		x->s390_reset_flags = run->s390_reset_flags;
+		break;
 	default:
 		x->kind = HV_EXIT_UNKNOWN;
 	}
@@ -494,6 +530,24 @@ static int kvm_vcpu_ioctl(struct hv_vcpu *vcpu, unsigned long request, void *arg
 	return sys_ioctl(to_vcpu(vcpu)->fd, request, arg);
 }
 
+#if defined(__s390x__)
+static void kvm_s390_regs(struct hv_vcpu *vcpu, struct hv_s390_regs *ret)
+{
+	struct kvm_run *run = to_vcpu(vcpu)->run;
+	struct kvm_sync_regs *s = &run->s.regs;
+
+	*ret = (struct hv_s390_regs){
+		.psw_mask = (uint64_t *)&run->psw_mask,
+		.psw_addr = (uint64_t *)&run->psw_addr,
+		.gpr = (uint64_t *)s->gprs,
+		.cr = (uint64_t *)s->crs,
+		.ar = s->acrs,
+		.prefix = (uint64_t *)&s->prefix,
+		.dirty = (uint64_t *)&run->kvm_dirty_regs,
+	};
+}
+#endif
+
 static const struct hv_ops kvm_ops = {
 	.name = "kvm",
 	.destroy = kvm_destroy,
@@ -523,6 +577,9 @@ static const struct hv_ops kvm_ops = {
 	.get_mp_state = kvm_get_mp_state,
 	.set_mp_state = kvm_set_mp_state,
 	.vcpu_ioctl = kvm_vcpu_ioctl,
+#if defined(__s390x__)
+	.s390_regs = kvm_s390_regs,
+#endif
 };
 
 static int open_failed(const char *path, int code, struct err *e)

@@ -59,6 +59,10 @@ struct scripted_vcpu {
 	const struct scripted_step *checking; /* the read that the last exit was */
 	uint8_t data[8];
 	unsigned long sbi_ret[2], csr_ret;
+	struct {
+		uint64_t psw[2], gpr[16], cr[16], prefix, dirty;
+		uint32_t ar[16];
+	} s390;
 	uint8_t (*reg)[REG_BYTES];
 };
 
@@ -182,7 +186,7 @@ static int scripted_irq_line(struct hv *hv, uint32_t irq, bool level)
 	return 0;
 }
 
-static int scripted_irqfd(struct hv *hv, uint32_t gsi, int fd, bool assign)
+static int scripted_irqfd(struct hv *hv, uint32_t gsi, int fd, int resample_fd, bool assign)
 {
 	HOST_CALL(hv);
 	return fd < 0 ? -EBADF : 0;
@@ -202,7 +206,7 @@ static int scripted_signal_msi(struct hv *hv, const struct hv_route *msi)
 
 static bool same_doorbell(const struct hv_ioeventfd *a, const struct hv_ioeventfd *b)
 {
-	return a->gpa == b->gpa && a->len == b->len && a->match == b->match &&
+	return a->ccw == b->ccw && a->gpa == b->gpa && a->len == b->len && a->match == b->match &&
 	       (!a->match || a->data == b->data);
 }
 
@@ -528,6 +532,21 @@ static int scripted_vcpu_ioctl(struct hv_vcpu *vcpu, unsigned long request, void
 	return 0;
 }
 
+static void scripted_s390_regs(struct hv_vcpu *vcpu, struct hv_s390_regs *ret)
+{
+	struct scripted_vcpu *v = vcpu_of(vcpu);
+
+	*ret = (struct hv_s390_regs){
+		.psw_mask = &v->s390.psw[0],
+		.psw_addr = &v->s390.psw[1],
+		.gpr = v->s390.gpr,
+		.cr = v->s390.cr,
+		.ar = v->s390.ar,
+		.prefix = &v->s390.prefix,
+		.dirty = &v->s390.dirty,
+	};
+}
+
 static const struct hv_ops scripted_ops = {
 	.name = "scripted",
 	.destroy = scripted_destroy,
@@ -557,6 +576,7 @@ static const struct hv_ops scripted_ops = {
 	.get_mp_state = scripted_get_mp_state,
 	.set_mp_state = scripted_set_mp_state,
 	.vcpu_ioctl = scripted_vcpu_ioctl,
+	.s390_regs = scripted_s390_regs,
 };
 
 int hv_scripted_create(const struct scripted_config *config, struct hv **ret)
@@ -642,7 +662,7 @@ bool hv_scripted_guest_write(struct hv *hv, uint64_t gpa, const void *data, unsi
 	for (unsigned int i = 0; !done && i < s->n_io; i++) {
 		const struct hv_ioeventfd *io = &s->io[i];
 
-		if (io->gpa == gpa && (!io->len || io->len == len) &&
+		if (!io->ccw && io->gpa == gpa && (!io->len || io->len == len) &&
 		    (!io->match || get_le(data, len) == io->data)) {
 			sys_eventfd_signal(io->fd);
 			done = true;

@@ -7,12 +7,11 @@
 #include "vm/devices.h"
 #include "vm/vm.h"
 
-static void console_put(void *ctx, const void *data, size_t len)
+static size_t console_put(void *ctx, const void *data, size_t len)
 {
 	struct lkvm_vm *vm = ctx;
 
-	if (vm->stream[0])
-		stream_write(vm->stream[0], data, len);
+	return vm->stream[0] ? stream_write(vm->stream[0], data, len) : len;
 }
 
 static size_t console_get(void *ctx, void *buf, size_t len)
@@ -26,6 +25,7 @@ static size_t console_get(void *ctx, void *buf, size_t len)
 static int make_cmdline(struct lkvm_vm *vm, const struct vm_root *root, struct err *e)
 {
 	const struct lkvm_config *c = vm->config;
+	const struct arch_map *map = vm->machine.arch->map;
 	const char *params = c->params ? c->params : "";
 	const bool plain = c->nodefaults || c->firmware; /* what firmware starts is its own business */
 	int r;
@@ -34,7 +34,7 @@ static int make_cmdline(struct lkvm_vm *vm, const struct vm_root *root, struct e
 		r = asprintf(&vm->cmdline, "%s", params);
 	else
 		r = asprintf(&vm->cmdline, "console=%s%s%s%s%s%s",
-			     c->console == CONSOLE_VIRTIO ? "hvc0" : "ttyS0",
+			     c->console == CONSOLE_VIRTIO ? "hvc0" : map->console ? map->console : "ttyS0",
 			     root->is_share ? " root=/dev/root rw rootflags=trans=virtio,version=9p2000.L,cache=loose rootfstype=9p" : "",
 			     root->has_init ? " init=/virt/init" : "",
 			     root->has_init && !c->no_dhcp && root->has_network ? " ip=dhcp" : "",

@@ -158,11 +158,33 @@ static void virtio_node(void *dev, struct dt *dt)
 	virtio_mmio_write_dt(dev, dt);
 }
 
+static void console_changed(void *ctx)
+{
+	struct machine *m = ctx;
+
+	m->console_changed(m);
+}
+
+/* Without UARTs the machine has one console, which is the architecture's. */
+static int use_console(struct lkvm_vm *vm, struct err *e)
+{
+	struct machine *m = &vm->machine;
+
+	for (unsigned int i = 1; i < CONFIG_CONSOLES && vm->config->console != CONSOLE_VIRTIO; i++)
+		if (vm->pty[i] >= 0)
+			return err_set(e, -EINVAL, "--tty %u: a %s machine has one console, which is number 0; add --console virtio", i, m->arch->name);
+	if (vm->stream[0] && vm->config->console == CONSOLE_SERIAL && m->console_changed)
+		stream_attach(vm->stream[0], &(struct stream_user){ console_changed, console_changed, m });
+	return 0;
+}
+
 static int add_uarts(struct lkvm_vm *vm, struct err *e)
 {
 	struct machine *m = &vm->machine;
 	const struct arch_map *map = m->arch->map;
 
+	if (!map->uart_base)
+		return use_console(vm, e);
 	for (unsigned int i = 0; i < CONFIG_CONSOLES; i++) {
 		struct uart8250_config uc = {
 			.base = map->uart_base + i * map->uart_step,
@@ -320,6 +342,8 @@ static int place(struct lkvm_vm *vm, struct virtio_device *vd, unsigned int numb
 	v->vd = vd;
 	snprintf(v->name, sizeof(v->name), "%s%u", vd->class->name, number);
 	vm->n_virtio++;
+	if (m->arch->attach)
+		return m->arch->attach(m, vd, vm->n_virtio - 1, &v->transport, e);
 	r = m->arch->alloc_irq(m, IRQ_EDGE, &mc.irq, e);
 	if (r >= 0)
 		r = virtio_mmio_create(vd, m->bus, &mc, &v->mmio, e);
@@ -509,9 +533,13 @@ int vm_add_virtio_devices(struct lkvm_vm *vm, struct vm_root *root, struct err *
 
 void vm_remove_devices(struct lkvm_vm *vm)
 {
+	if (vm->machine.arch && !vm->machine.arch->map->uart_base && vm->stream[0])
+		stream_attach(vm->stream[0], NULL);
 	while (vm->n_virtio) {
 		struct vm_virtio *v = &vm->virtio[--vm->n_virtio];
 
+		if (v->transport)
+			vm->machine.arch->detach(&vm->machine, v->transport);
 		virtio_mmio_destroy(v->mmio);
 		virtio_destroy(v->vd);
 	}

@@ -14,6 +14,7 @@ static const int exit_status[] = {
 	[LKVM_END_REBOOT] = 3,
 	[LKVM_END_PANIC] = 4,
 	[LKVM_END_STOPPED] = 0,
+	[LKVM_END_HALTED] = 5,
 	[LKVM_END_ERROR] = 1,
 };
 

@@ -68,6 +68,9 @@ static bool judge(struct lkvm_vm *vm, struct vm_vcpu *v, enum arch_verdict verdi
 	case ARCH_SUSPEND:
 		vm_suspend(vm);
 		return true;
+	case ARCH_HALTED:
+		vm_end(vm, LKVM_END_HALTED, e);
+		return false;
 	case ARCH_ERROR:
 		fail(vm, v, e);
 		return false;

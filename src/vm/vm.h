@@ -36,7 +36,8 @@ struct vm_vcpu {
 /* A virtio device and its place. */
 struct vm_virtio {
 	struct virtio_device *vd;
-	struct virtio_mmio *mmio;
+	struct virtio_mmio *mmio; /* or the architecture's own: */
+	void *transport;
 	char name[16]; /* "blk0" */
 };
 
@@ -94,7 +95,7 @@ void *vm_vcpu_main(void *vcpu);
 void vm_log_registers(struct lkvm_vm *vm, unsigned int i, enum log_level level);
 
 /* life.c */
-/* The VM ends for this reason unless it has already ended; any thread. e only with LKVM_END_ERROR. */
+/* The VM ends for this reason unless it has already ended; any thread. e only with LKVM_END_ERROR and LKVM_END_HALTED. */
 void vm_end(struct lkvm_vm *vm, enum lkvm_end_reason reason, const struct err *e);
 /*
  * Stops all vCPUs for a while; each successful vm_hold needs one vm_release. Waits until none runs, so never on the loop or a vCPU thread (a vCPU may itself wait
