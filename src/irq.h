@@ -3,6 +3,7 @@
 #ifndef LKVM_IRQ_H
 #define LKVM_IRQ_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -14,6 +15,12 @@ struct irq_ops {
 	void (*pulse)(void *ctx, unsigned int n);
 	/* Applies guest writes that KVM has queued (coalesced MMIO), so that state is current before a level is computed. May be NULL. */
 	void (*sync)(void *ctx);
+	/*
+	 * Has each signal of the eventfd fd raise the line inside the kernel (connect false: no longer): an edge line gets an edge, as by pulse. A level line needs
+	 * resample_fd (else -1): it stays high until the guest has completed the interrupt, which signals resample_fd. Both descriptors stay the caller's. -EOPNOTSUPP
+	 * where the controller is in user space, or KVM would take the descriptor and lose interrupts; or KVM's own. NULL: -EOPNOTSUPP.
+	 */
+	int (*irqfd)(void *ctx, unsigned int n, int fd, int resample_fd, bool connect);
 };
 
 struct irq_line {
@@ -39,6 +46,13 @@ static inline void irq_sync(const struct irq_line *line)
 {
 	if (line->ops && line->ops->sync)
 		line->ops->sync(line->ctx);
+}
+
+static inline int irq_connect(const struct irq_line *line, int fd, int resample_fd, bool connect)
+{
+	if (!line->ops || !line->ops->irqfd || (line->trigger == IRQ_LEVEL && resample_fd < 0))
+		return -EOPNOTSUPP;
+	return line->ops->irqfd(line->ctx, line->n, fd, resample_fd, connect);
 }
 
 /* The line, level or edge, follows a device's condition; *level remembers the last one. Under the device's lock. */

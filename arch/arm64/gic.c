@@ -143,6 +143,7 @@ static int create_v2m(struct gic *g, struct err *e)
 static int set_up(struct gic *g, const struct kind *k, struct err *e)
 {
 	uint32_t n_irqs, maintenance = GIC_MAINTENANCE_INTID;
+	struct hv_lines_config lines;
 	int r = g->hv->ops->create_device(g->hv, k->type, &g->fd);
 
 	if (r < 0)
@@ -161,8 +162,13 @@ static int set_up(struct gic *g, const struct kind *k, struct err *e)
 		r = create_its(g, e);
 	if (r < 0)
 		return r;
-	/* KVM_IRQ_LINE takes INTIDs, with what they are above (api.rst, 4.25). */
-	r = hv_lines_create(g->hv, (uint32_t)KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT | GIC_FIRST_SPI, g->n_spis, &g->lines);
+	/* KVM_IRQ_LINE takes INTIDs, with what they are above (api.rst, 4.25); the default routing table, SPIs (vgic.rst). */
+	lines = (struct hv_lines_config){
+		.n = g->n_spis,
+		.first = (uint32_t)KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT | GIC_FIRST_SPI,
+		.irqfd = true,
+	};
+	r = hv_lines_create(g->hv, &lines, &g->lines);
 	if (r < 0)
 		return err_set(e, r, "not enough memory for the interrupt controller");
 	if (!k->v2m)

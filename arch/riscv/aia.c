@@ -127,7 +127,7 @@ int aia_create(struct hv *hv, const struct aia_config *config, struct aia **ret,
 	r = configure(a, e);
 	if (r < 0)
 		return r;
-	r = hv_lines_create(hv, 0, a->config.n_sources + 1, &a->lines);
+	r = hv_lines_create(hv, &(struct hv_lines_config){ .n = a->config.n_sources + 1 }, &a->lines);
 	if (r < 0)
 		return err_set(e, r, "not enough memory for the AIA");
 	*ret = TAKE(a);
