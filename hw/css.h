@@ -89,6 +89,8 @@ struct css_device_ops {
 	/* The guest ended what was going on: nothing of it may go on. After HSCH and CSCH; NULL: nothing to do. */
 	void (*halt)(void *dev);
 	void (*clear)(void *dev);
+	/* MSCH enabled the subchannel, which was not. On the vCPU's thread, before MSCH ends; not locked. NULL: nothing to do. */
+	void (*enabled)(void *dev);
 	/* Reset of the whole subsystem, vCPUs stopped. NULL: nothing to do. */
 	void (*reset)(void *dev);
 };
@@ -103,6 +105,11 @@ struct css_device_ops {
 int css_data_read(struct css_command *c, void *buf, size_t len);
 int css_data_write(struct css_command *c, const void *buf, size_t len);
 uint32_t css_data_left(const struct css_command *c);
+/*
+ * Back to the first byte of the command's data, as if nothing had been moved: virtio-ccw's read commands take what is asked for out of the storage that they answer in (css_data_read
+ * works for them, too).
+ */
+void css_data_rewind(struct css_command *c);
 /* The channel program ends in a program check after this command, whatever status is returned. */
 void css_program_check(struct css_command *c);
 
