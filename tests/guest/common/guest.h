@@ -15,7 +15,7 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-/* --- the machine, from its device tree --- */
+/* --- the machine --- */
 
 struct place {
 	uint64_t base;
@@ -37,7 +37,9 @@ struct guest_machine {
 
 extern struct guest_machine machine;
 
-/* The number behind "name=" in the kernel's arguments, or otherwise. */
+/* Fills machine from what the boot hart was given: a device tree (tree.c), or whatever an architecture has. */
+void machine_read(const void *boot);
+/* The number behind "name=" in the kernel's arguments, decimal or with 0x, or otherwise. */
 uint64_t arg_number(const char *name, uint64_t otherwise);
 bool arg_word(const char *word);
 
@@ -133,14 +135,18 @@ struct probe {
 	volatile long cause;
 };
 extern struct probe probe[MAX_HARTS];
-void guest_main(unsigned long hart, const void *dtb);
+void guest_main(unsigned long hart, const void *boot);
 void guest_secondary(unsigned long hart);
 
-/* Of a device tree. */
+/* Big-endian numbers, strings. */
 uint32_t be32(const void *p);
 uint64_t be64(const void *p);
 bool same(const char *a, const char *b);
 bool starts(const char *s, const char *with);
+unsigned int length(const char *s);
+void *memcpy(void *to, const void *from, size_t n);
+void *memset(void *to, int c, size_t n);
+int memcmp(const void *a, const void *b, size_t n);
 
 /* --- serial ports --- */
 

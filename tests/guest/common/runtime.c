@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Console, results, device tree, harts, time. */
+/* Console, results, arguments, harts, time. */
 #include "guest.h"
 
 struct guest_machine machine;
@@ -7,10 +7,6 @@ volatile uint64_t timer_count[MAX_HARTS], software_count[MAX_HARTS];
 struct probe probe[MAX_HARTS];
 static unsigned int failures;
 static volatile uint32_t print_lock;
-
-void *memcpy(void *to, const void *from, size_t n);
-void *memset(void *to, int c, size_t n);
-int memcmp(const void *a, const void *b, size_t n);
 
 /* The compiler calls these. */
 void *memcpy(void *to, const void *from, size_t n)
@@ -176,7 +172,7 @@ bool check_equal(const char *what, uint64_t is, uint64_t should)
 	return check(is == should, what, "is 0x%lx, should be 0x%lx", is, should);
 }
 
-/* --- the device tree (Devicetree Specification 0.4, 5) --- */
+/* --- words --- */
 
 uint32_t be32(const void *p)
 {
@@ -207,7 +203,7 @@ bool starts(const char *s, const char *with)
 	return true;
 }
 
-static unsigned int length(const char *s)
+unsigned int length(const char *s)
 {
 	unsigned int n = 0;
 
@@ -216,65 +212,7 @@ static unsigned int length(const char *s)
 	return n;
 }
 
-/* Registers of a node come before its interrupts here, whatever their order in the tree: a place is filled by both. */
-static void property(const char *node, const char *name, const void *value, uint32_t len)
-{
-	struct place *p = NULL;
-
-	if (same(node, "chosen") && same(name, "bootargs")) {
-		for (unsigned int i = 0; i < len && i < sizeof(machine.args) - 1; i++)
-			machine.args[i] = ((const char *)value)[i];
-	} else if (starts(node, "memory@") && same(name, "reg")) {
-		machine.ram = be64(value);
-		machine.ram_size = be64((const char *)value + 8);
-	} else {
-		arch_property(node, name, value, len);
-	}
-	if (starts(node, "virtio_mmio@"))
-		p = &machine.virtio[machine.n_virtio - 1];
-	else if (starts(node, "serial@"))
-		p = &machine.uart[machine.n_uarts - 1];
-	else if (starts(node, "rtc@"))
-		p = &machine.rtc;
-	if (p && same(name, "reg"))
-		p->base = be64(value);
-	else if (p && same(name, "interrupts"))
-		p->irq = arch_interrupt(value);
-}
-
-static void read_tree(const char *dtb)
-{
-	const char *at = dtb + be32(dtb + 8), *strings = dtb + be32(dtb + 12), *node[8] = { "" };
-	unsigned int depth = 0;
-
-	for (;;) {
-		uint32_t token = be32(at), len;
-
-		at += 4;
-		switch (token) {
-		case 1:
-			depth++;
-			node[depth % 8] = at;
-			machine.harts += starts(at, "cpu@");
-			machine.n_uarts += starts(at, "serial@");
-			machine.n_virtio += starts(at, "virtio_mmio@");
-			at += (length(at) + 4) & ~3u;
-			break;
-		case 2:
-			depth--;
-			break;
-		case 3:
-			len = be32(at);
-			property(node[depth % 8], strings + be32(at + 4), at + 8, len);
-			at += 8 + ((len + 3) & ~3u);
-			break;
-		case 4:
-			break;
-		default:
-			return;
-		}
-	}
-}
+/* --- arguments --- */
 
 bool arg_word(const char *word)
 {
@@ -284,15 +222,27 @@ bool arg_word(const char *word)
 	return false;
 }
 
+static unsigned int digit_of(char c)
+{
+	if (c >= '0' && c <= '9')
+		return (unsigned int)(c - '0');
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? (unsigned int)(c - 'a') + 10 : 99;
+}
+
 uint64_t arg_number(const char *name, uint64_t otherwise)
 {
 	uint64_t v = 0;
+	unsigned int digit;
+	bool hex;
 
 	for (const char *s = machine.args; *s; s++) {
 		if ((s != machine.args && s[-1] != ' ') || !starts(s, name) || s[length(name)] != '=')
 			continue;
-		for (s += length(name) + 1; *s >= '0' && *s <= '9'; s++)
-			v = 10 * v + (uint64_t)(*s - '0');
+		s += length(name) + 1;
+		hex = starts(s, "0x");
+		for (s += hex ? 2 : 0; (digit = digit_of(*s)) < (hex ? 16 : 10); s++)
+			v = (hex ? 16 : 10) * v + digit;
 		return v;
 	}
 	return otherwise;
@@ -436,9 +386,9 @@ bool run_on(unsigned int hart, void (*fn)(void *ctx), void *ctx)
 	return wait_ms(10000, has_run, (void *)(uintptr_t)hart);
 }
 
-void guest_main(unsigned long hart, const void *dtb)
+void guest_main(unsigned long hart, const void *boot)
 {
-	read_tree(dtb);
+	machine_read(boot);
 	if (machine.harts > MAX_HARTS)
 		machine.harts = MAX_HARTS;
 	arch_init();

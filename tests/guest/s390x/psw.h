@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* Bits of the program status word and of control registers, for C and for the assembler (z/Architecture Principles of Operation, 4). */
+#ifndef GUEST_PSW_H
+#define GUEST_PSW_H
+
+#define PSW_DAT 0x0400000000000000
+#define PSW_IO 0x0200000000000000
+#define PSW_EXTERNAL 0x0100000000000000
+#define PSW_MACHINE_CHECK 0x0004000000000000
+#define PSW_WAIT 0x0002000000000000
+#define PSW_PROBLEM 0x0001000000000000
+#define PSW_64 0x0000000180000000
+
+/* What STOSM and STNSM take: the PSW's first byte. */
+#define MASK_IO_EXTERNAL 0x03
+#define MASK_NEITHER 0xfc
+
+#define CR0_SERVICE_SIGNAL 0x0000000000000200
+#define CR0_CLOCK_COMPARATOR 0x0000000000000800
+#define CR0_EXTERNAL_CALL 0x0000000000002000
+#define CR0_EMERGENCY_SIGNAL 0x0000000000004000
+#define CR6_ALL_SUBCLASSES 0x00000000ff000000
+#define CR14_CHANNEL_REPORT 0x0000000010000000
+
+#endif
