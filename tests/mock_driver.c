@@ -158,10 +158,33 @@ static void line_sync(void *ctx)
 	coalescer_drain(d->vm->coalescer);
 }
 
+/* Who plays the kernel signals what is connected as it likes. */
+static int line_irqfd(void *ctx, unsigned int n, int fd, int resample_fd, bool connect)
+{
+	struct mock_driver *d = ctx;
+	int last;
+
+	if (!d->takes_eventfds)
+		return -EOPNOTSUPP;
+	if (connect) {
+		d->eventfd[d->n_eventfds++] = fd;
+		return 0;
+	}
+	for (int i = 0; i < d->n_eventfds; i++) {
+		if (d->eventfd[i] != fd)
+			continue;
+		last = --d->n_eventfds;
+		d->eventfd[i] = atomic_load(&d->eventfd[last]);
+		return 0;
+	}
+	return -ENOENT;
+}
+
 static const struct irq_ops line_ops = {
 	.set = line_set,
 	.pulse = line_pulse,
 	.sync = line_sync,
+	.irqfd = line_irqfd,
 };
 
 struct mock_driver *mock_driver_create(struct mock_vm *vm, struct virtio_device *vd, enum irq_trigger trigger)

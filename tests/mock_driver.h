@@ -115,6 +115,8 @@ struct mock_driver {
 	struct irq_line irq;
 	atomic_bool level;
 	atomic_uint raises; /* low to high, or pulses */
+	bool takes_eventfds; /* the line has irq_ops.irqfd; what is connected: */
+	atomic_int eventfd[2 * VIRTIO_MAX_QUEUES], n_eventfds;
 	bool queued_writes; /* may acknowledges wait in the hypervisor's ring? */
 };
 

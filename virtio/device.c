@@ -115,7 +115,7 @@ static void kick(struct virtio_queue_slot *slot)
 	struct virtio_device *vd = slot->vd;
 	unsigned int n = slot - vd->queue;
 
-	if (!virtio_running(vd) || !queue_running(&slot->q))
+	if (!virtio_running(vd) || !queue_running(&slot->q) || slot->outside)
 		return;
 	vd->in_kick++;
 	vd->class->kick(vd->dev, n);
@@ -165,16 +165,22 @@ static int doorbell_create(struct virtio_device *vd, unsigned int n)
 		fd = sys_eventfd();
 		if (fd < 0)
 			return fd;
-		r = loop_add(vd->env->loop, fd, EPOLLIN | EPOLLET, doorbell_event, slot, &slot->doorbell);
-		if (r < 0) {
-			close(fd);
-			return r;
-		}
 		atomic_store_explicit(&slot->doorbell_fd, fd, memory_order_release);
+	}
+	if (!slot->doorbell && !slot->outside) {
+		r = loop_add(vd->env->loop, fd, EPOLLIN | EPOLLET, doorbell_event, slot, &slot->doorbell);
+		if (r < 0)
+			return r;
 	}
 	if (!slot->connected && vd->transport && vd->transport->doorbell)
 		slot->connected = vd->transport->doorbell(vd->transport_ctx, n, fd, true) >= 0;
 	return 0;
+}
+
+int virtio_serve_outside(struct virtio_device *vd, unsigned int n)
+{
+	vd->queue[n].outside = true;
+	return vd->env->loop ? doorbell_create(vd, n) : -EOPNOTSUPP;
 }
 
 void virtio_ring(struct virtio_device *vd, uint32_t n)
@@ -283,11 +289,13 @@ static void reset(struct virtio_device *vd)
 	vd->signals = 0;
 	if (vd->class->reset)
 		vd->class->reset(vd->dev);
-	for (unsigned int i = 0; i < vd->n_queues; i++)
+	for (unsigned int i = 0; i < vd->n_queues; i++) {
 		queue_reset(&vd->queue[i].q, vd->queue[i].max_num);
+		vd->queue[i].outside = false;
+	}
 	vd->features = 0;
 	/* The generation goes on counting: a driver must not take the old one for the new. */
-	vd->s = (struct virtio_state){.config_generation = vd->s.config_generation};
+	vd->s = (struct virtio_state){.config_generation = vd->s.config_generation, .legacy = vd->s.legacy};
 	vd->resetting = false;
 	tell_changed(vd);
 }
@@ -526,6 +534,12 @@ void virtio_resume(struct virtio_device *vd)
 {
 	virtio_lock(vd);
 	vd->paused = false;
+	if (virtio_running(vd) && vd->class->resume) {
+		int r = vd->class->resume(vd->dev);
+
+		if (r < 0)
+			virtio_broken(vd, err_name(r));
+	}
 	if (vd->active)
 		ring_all(vd); /* stands for every doorbell that was ignored */
 	virtio_unlock(vd);

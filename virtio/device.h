@@ -55,6 +55,8 @@ struct virtio_class {
 	void (*kick)(void *dev, unsigned int n);
 	/* Let nothing touch guest memory when it returns: cancel or wait for what is in flight (virtio_wait_idle helps). May be NULL. */
 	void (*quiesce)(void *dev);
+	/* After a pause, device active: what quiesce stopped and no kick restarts. -errno makes the core set NEEDS_RESET. May be NULL. */
+	int (*resume)(void *dev);
 	/* After quiesce, on device reset: back to the state after creation. May be NULL. */
 	void (*reset)(void *dev);
 	void (*save)(void *dev, void *state);
@@ -70,6 +72,11 @@ struct virtio_transport_ops {
 	void (*changed)(void *t);
 	/* Connects or disconnects an eventfd to the driver's doorbell of queue n; -errno: the transport traps it and calls virtio_ring(). */
 	int (*doorbell)(void *t, unsigned int n, int fd, bool connect);
+	/*
+	 * Has each signal of fd tell the driver of used buffers in queue n, without us (connect false: no longer). -errno: it cannot, and whoever has the
+	 * eventfd calls notify_queue. May be NULL.
+	 */
+	int (*call)(void *t, unsigned int n, int fd, bool connect);
 };
 
 /* Device status (2.1). */
@@ -96,6 +103,7 @@ struct virtio_queue_slot {
 	atomic_int doorbell_fd; /* -1 until the queue is first active; then kept until destroy, as other threads ring it without a lock */
 	struct loop_source *doorbell;
 	bool connected; /* the transport rings doorbell_fd by itself */
+	bool outside;	/* virtio_serve_outside() */
 	bool again;	/* without a loop: virtio_kick_later() during kick */
 	struct virtio_device *vd;
 };
@@ -202,8 +210,23 @@ struct virtio_service {
 void virtio_serve(struct virtio_device *vd, unsigned int n, const struct virtio_service *service);
 /* Asks for kick(n) from the loop soon (to go on after a bounded batch, or when input came). Any thread. */
 void virtio_kick_later(struct virtio_device *vd, unsigned int n);
+/*
+ * From class->activate: until the next reset queue n is served by somebody else (the kernel's vhost), and rings reach virtio_doorbell() alone; class->kick is
+ * not called for it. 0 or -errno.
+ */
+int virtio_serve_outside(struct virtio_device *vd, unsigned int n);
+/* The eventfd that rings of queue n signal; never read. */
+static inline int virtio_doorbell(struct virtio_device *vd, unsigned int n)
+{
+	return atomic_load(&vd->queue[n].doorbell_fd);
+}
 
 /* --- for the VM --- */
+/*
+ * Before the device is connected to its transport: it offers VIRTIO_F_ACCESS_PLATFORM and works with no driver that does not accept it (6.2 allows that). Its addresses are
+ * guest physical ones as ever.
+ */
+void virtio_offer_access_platform(struct virtio_device *vd);
 /* Stops and restarts processing around pause, save and load; doorbells rung meanwhile are kept. */
 void virtio_pause(struct virtio_device *vd);
 void virtio_resume(struct virtio_device *vd);

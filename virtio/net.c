@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 
 #include "base/endian.h"
+#include "virtio/vhost_net.h"
 
 /* 5.1.3 */
 enum {
@@ -88,6 +89,7 @@ struct net_state {
 struct net {
 	struct virtio_device *vd;
 	struct link *link;
+	struct vhost_net *vhost; /* serves the pairs, or NULL */
 	struct net_state s;
 	uint8_t mac[6];
 	uint16_t mtu;
@@ -528,6 +530,8 @@ static void net_kick(void *dev, unsigned int n)
 	if (n == ctrl_index(net)) {
 		if (virtio_has(net->vd, F_CTRL_VQ))
 			ctrl_run(net, n);
+		if (net->vhost && !virtio_running(net->vd)) /* broken: nothing is served until reset */
+			vhost_net_stop(net->vhost);
 	} else if (n < 2 * net->n_pairs) {
 		if (n % 2)
 			tx_run(&net->pair[n / 2]);
@@ -548,13 +552,24 @@ static void net_config_read(void *dev, uint32_t offset, void *buf, uint32_t len)
 	memcpy(buf, config + offset, len);
 }
 
-static int net_activate(void *dev)
+static int net_resume(void *dev)
 {
 	struct net *net = dev;
 
+	return net->vhost && !net->vd->paused ? vhost_net_start(net->vhost) : 0;
+}
+
+static int net_activate(void *dev)
+{
+	struct net *net = dev;
+	int r;
+
 	net->s.offloads = net->vd->features & GUEST_OFFLOADS;
 	net->s.pairs = 1;
-	return apply(net); /* the core kicks every queue: frames that came before are read */
+	r = apply(net); /* the core kicks every queue: frames that came before are read */
+	if (r >= 0 && net->vhost)
+		r = vhost_net_activate(net->vhost);
+	return r < 0 ? r : net_resume(net);
 }
 
 /* Held buffers go back into the ring, the last one first; a frame that had begun to fill them is lost. */
@@ -562,6 +577,8 @@ static void net_quiesce(void *dev)
 {
 	struct net *net = dev;
 
+	if (net->vhost)
+		vhost_net_stop(net->vhost);
 	for (unsigned int i = 0; i < net->n_pairs; i++) {
 		struct pair *p = &net->pair[i];
 		struct queue *q = &net->vd->queue[2 * i].q;
@@ -613,6 +630,7 @@ static void net_destroy(void *dev)
 
 	for (unsigned int i = 0; i < net->n_pairs; i++)
 		loop_remove(net->pair[i].source);
+	vhost_net_destroy(net->vhost);
 	link_close(net->link);
 	free(net);
 }
@@ -626,6 +644,7 @@ static const struct virtio_class net_class = {
 	.activate = net_activate,
 	.kick = net_kick,
 	.quiesce = net_quiesce,
+	.resume = net_resume,
 	.reset = net_reset,
 	.save = net_save,
 	.load = net_load,
@@ -663,6 +682,8 @@ int virtio_net_create(const struct virtio_net_config *config, const struct virti
 		return err_set(e, -EINVAL, "net: mtu %u is not between 68 and 65521", config->mtu);
 	if (config->mac[0] & 1)
 		return err_set(e, -EINVAL, "net: the MAC address is one of a group: its first byte must be even");
+	if (config->vhost && !info->vnet_hdr)
+		return err_set(e, -EINVAL, "net: vhost=1 needs a tap that takes headers (IFF_VNET_HDR): leave it out");
 	net = calloc(1, sizeof(*net) + pairs * sizeof(net->pair[0]));
 	if (!net)
 		return err_set(e, -ENOMEM, "net: out of memory");
@@ -681,12 +702,16 @@ int virtio_net_create(const struct virtio_net_config *config, const struct virti
 		return err_set(e, r, "net: %s", err_name(r));
 	}
 	net->vd = vd;
+	if (config->vhost) {
+		vd->offered &= ~(VHOST_RING_FEATURES | VIRTIO_CORE_FEATURES) | vhost_features(config->vhost);
+		r = vhost_net_create(vd, config->vhost, config->link, pairs, &net->vhost);
+	}
 	for (unsigned int i = 0; i < pairs; i++) {
 		net->pair[i].net = net;
 		net->pair[i].index = i;
 	}
 	/* Without a loop (in tests), frames are only received when the driver rings. */
-	for (unsigned int i = 0; i < pairs && r >= 0 && env->loop; i++)
+	for (unsigned int i = 0; i < pairs && r >= 0 && env->loop && !config->vhost; i++)
 		r = loop_add(env->loop, link_fd(config->link, i), EPOLLIN | EPOLLET, on_link, &net->pair[i],
 			     &net->pair[i].source);
 	if (r < 0) {

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "backend/link.h"
+#include "backend/vhost.h"
 #include "virtio/device.h"
 
 #define VIRTIO_NET_MAX_PAIRS 16
@@ -15,6 +16,7 @@ struct virtio_net_config {
 	uint8_t mac[6];	    /* a unicast address */
 	unsigned int pairs; /* queue pairs offered: 1 to the link's; 0: the link's */
 	unsigned int mtu;   /* 68 to 65521, or 0: the driver's own choice */
+	struct vhost *vhost; /* serves the queue pairs of a link with vnet_hdr; of as many pairs; the device's from success on. NULL: we do */
 };
 
 /* -EINVAL with a sentence for a number out of range, -ENOMEM. */

@@ -35,7 +35,7 @@ static const struct option common_options[] = {
 	{ "flash", 'F', OPTION_STRING, FIELD(flash), .value = "PATH", .group = "Kernel", .help = "a file that is the guest's flash memory: where UEFI keeps its variables; arm64" },
 	{ "initrd", 'i', OPTION_STRING, FIELD(initrd), .value = "PATH", .group = "Kernel", .help = "initial ramdisk" },
 	{ "params", 'p', OPTION_STRING, FIELD(params), .value = "TEXT", .group = "Kernel", .help = "kernel command line" },
-	{ "network", 'n', OPTION_LIST, FIELD(network), .value = "mode=tap|none[,KEY=VALUE]", .group = "Network", .help = "a network card; keys: tapif, fd, guest_mac, host_ip, script, downscript, queues, mtu" },
+	{ "network", 'n', OPTION_LIST, FIELD(network), .value = "mode=tap|none[,KEY=VALUE]", .group = "Network", .help = "a network card; keys: tapif, fd, guest_mac, host_ip, script, downscript, queues, mtu, vhost" },
 	{ "no-dhcp", 0, OPTION_FLAG, FIELD(no_dhcp), .group = "Network", .help = "no ip=dhcp on the command line of a shared-folder root" },
 	{ "debug", 0, OPTION_FLAG, FIELD(debug), .group = "Debug", .help = "say more: every log line, and registers at the end" },
 	{ "debug-mmio", 0, OPTION_FLAG, FIELD(debug_mmio), .group = "Debug", .help = "log MMIO accesses that no device takes" },

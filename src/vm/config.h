@@ -45,7 +45,7 @@ struct config_network {
 	char *tapif, *host_ip, *script, *downscript;
 	uint8_t mac[6];
 	bool has_mac;
-	uint64_t queues, mtu;
+	uint64_t queues, mtu, vhost;
 	int fd;
 };
 struct config_share {

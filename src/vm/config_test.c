@@ -141,7 +141,11 @@ static void test_keys(void)
 	config_network_clear(&n);
 	CHECK_EQ(set(c, "network", "mode=pigeon", "tap or none"), -EINVAL);
 	CHECK_EQ(set(c, "network", "mode=user", "user-mode"), -EOPNOTSUPP);
-	CHECK_EQ(set(c, "network", "mode=tap,vhost=1", "vhost"), -EOPNOTSUPP);
+	CHECK_EQ(set(c, "network", "mode=tap,vhost=2", "0 to 1"), -EINVAL);
+	CHECK_EQ(set(c, "network", "mode=tap,vhost", "needs a value"), -EINVAL);
+	CHECK_EQ(config_parse_network("mode=tap,vhost=1", &n, &e), 0);
+	CHECK(n.vhost);
+	config_network_clear(&n);
 	CHECK_EQ(set(c, "network", "mode=tap,guest_mac=03:11:22:33:44:5f", "unicast"), -EINVAL);
 	CHECK_EQ(set(c, "network", "mode=tap,guest_mac=02:11:22:33:44", "guest_mac"), -EINVAL);
 	CHECK_EQ(set(c, "network", "mode=tap,guest_mac=02:11:22:33:44:555", "guest_mac"), -EINVAL);

@@ -142,6 +142,7 @@ static const struct key network_keys[] = {
 	{ "queues", KEY_UINT, offsetof(struct network_parse, n.queues), 1, 16 },
 	{ "mq", KEY_UINT, offsetof(struct network_parse, n.queues), 1, 16 },
 	{ "mtu", KEY_UINT, offsetof(struct network_parse, n.mtu), 68, 65521 },
+	{ "vhost", KEY_UINT, offsetof(struct network_parse, n.vhost), 0, 1 },
 };
 
 static int network_key(void *ctx, const char *key, const char *value)
@@ -155,10 +156,6 @@ static int network_key(void *ctx, const char *key, const char *value)
 	/* What kvmtool's users also write, and what makes no difference here. */
 	if (value && (!strcmp(key, "trans") || !strcmp(key, "guest_ip") || !strcmp(key, "host_mac")))
 		return 0;
-	if (!strcmp(key, "vhost"))
-		return value && !strcmp(value, "0") ? 0 :
-						      err_set(p->e, -EOPNOTSUPP, "--network %s: vhost is not served yet; leave it out",
-							      p->text);
 	r = set_key(p, network_keys, ARRAY_SIZE(network_keys), key, value);
 	return r == -ENOENT ? unknown_key(p, key) : r;
 }

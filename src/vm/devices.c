@@ -460,6 +460,7 @@ static int add_network(struct lkvm_vm *vm, struct config_network *n, unsigned in
 		.mac = { 0x02, 0x15, 0x15, 0x15, 0x15, (uint8_t)(0x15 + number) },
 		.mtu = (unsigned int)n->mtu,
 	};
+	const struct vhost_config hc = { .pairs = lc.pairs, .memory = vm->machine.memory };
 	struct virtio_device *vd;
 	int r = link_open(&lc, &nc.link, e);
 
@@ -467,8 +468,12 @@ static int add_network(struct lkvm_vm *vm, struct config_network *n, unsigned in
 		return r;
 	if (n->has_mac)
 		memcpy(nc.mac, n->mac, sizeof(nc.mac));
-	r = virtio_net_create(&nc, &vm->env, &vd, e);
+	if (n->vhost)
+		r = vhost_open(&hc, &nc.vhost, e);
+	if (r >= 0)
+		r = virtio_net_create(&nc, &vm->env, &vd, e);
 	if (r < 0) {
+		vhost_close(nc.vhost);
 		link_close(nc.link);
 		return r;
 	}

@@ -23,6 +23,10 @@
  * A level line into a controller that never asks for queued writes (in the kernel: no irq_ops.sync) would stay high until somebody happens
  * to look, and the guest would take the same interrupt over and over: there, acknowledges are not queued. An edge stays unaffected, since a stale
  * InterruptStatus only makes the driver look at its rings once more, and each notification is a new edge.
+ *
+ * Signals of others. The kernel's vhost interrupts through an eventfd on an edge line (mmio_call) and sets no InterruptStatus. While such an eventfd is
+ * connected, the used-buffer bit therefore stands, whatever is acknowledged: the driver looks at its rings at every interrupt, which is all that the bit says. A level
+ * line would need somebody who lowers it: there the eventfd comes over the loop.
  */
 #include "virtio/transport/mmio.h"
 
@@ -87,6 +91,7 @@ struct virtio_mmio {
 	bool page_tried, page_mapped;
 	pthread_mutex_t isr_lock;
 	uint32_t isr; /* InterruptStatus; isr_lock */
+	unsigned int n_calls; /* eventfds that pulse the line without us; isr_lock */
 	_Atomic uint64_t exits;
 };
 
@@ -132,6 +137,12 @@ static const uint16_t mirrored[] = {
 	REG_DEVICE_FEATURES, REG_QUEUE_SIZE_MAX, REG_QUEUE_READY,  REG_STATUS,
 	REG_SHM_LEN_LOW,    REG_SHM_LEN_HIGH, REG_SHM_BASE_LOW, REG_SHM_BASE_HIGH,
 };
+
+/* What InterruptStatus reads; isr_lock held. */
+static uint32_t isr_shown(const struct virtio_mmio *m)
+{
+	return m->isr | (m->n_calls ? INTERRUPT_USED : 0);
+}
 
 static void page_store(struct virtio_mmio *m, uint32_t offset, uint32_t v)
 {
@@ -200,7 +211,7 @@ static void page_create(struct virtio_mmio *m)
 		return;
 	pthread_mutex_lock(&m->isr_lock);
 	m->page = page;
-	page_store(m, REG_INTERRUPT_STATUS, m->isr);
+	page_store(m, REG_INTERRUPT_STATUS, isr_shown(m));
 	pthread_mutex_unlock(&m->isr_lock);
 	mirror_refresh(m);
 	m->page_mapped = slot_set(m, true);
@@ -219,7 +230,7 @@ static void isr_set(struct virtio_mmio *m, uint32_t isr)
 {
 	m->isr = isr;
 	if (m->page)
-		page_store(m, REG_INTERRUPT_STATUS, isr);
+		page_store(m, REG_INTERRUPT_STATUS, isr_shown(m));
 	if (m->config.irq.trigger == IRQ_LEVEL)
 		irq_set(&m->config.irq, isr != 0);
 }
@@ -308,11 +319,27 @@ static int mmio_doorbell(void *t, unsigned int n, int fd, bool connect)
 	return m->config.hv->ops->ioeventfd(m->config.hv, &io, connect);
 }
 
+/* See the top of this file: signals of others. When the last one goes, what it may have said stands until it is acknowledged. */
+static int mmio_call(void *t, unsigned int n, int fd, bool connect)
+{
+	struct virtio_mmio *m = t;
+	int r = m->config.irq.trigger == IRQ_EDGE ? irq_connect(&m->config.irq, fd, -1, connect) : -EOPNOTSUPP;
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&m->isr_lock);
+	m->n_calls += connect ? 1 : -1;
+	isr_set(m, m->isr | (connect ? 0 : INTERRUPT_USED));
+	pthread_mutex_unlock(&m->isr_lock);
+	return 0;
+}
+
 static const struct virtio_transport_ops transport_ops = {
 	.notify_queue = mmio_notify_queue,
 	.notify_config = mmio_notify_config,
 	.changed = mmio_changed,
 	.doorbell = mmio_doorbell,
+	.call = mmio_call,
 };
 
 /* --- accesses that exit --- */
@@ -339,7 +366,7 @@ static void mmio_read(void *dev, uint64_t offset, void *data, unsigned int len)
 		return;
 	if (offset == REG_INTERRUPT_STATUS) {
 		pthread_mutex_lock(&m->isr_lock);
-		v = m->isr;
+		v = isr_shown(m);
 		pthread_mutex_unlock(&m->isr_lock);
 	} else {
 		virtio_lock(m->vd);
