@@ -295,7 +295,7 @@ static void reset(struct virtio_device *vd)
 	}
 	vd->features = 0;
 	/* The generation goes on counting: a driver must not take the old one for the new. */
-	vd->s = (struct virtio_state){.config_generation = vd->s.config_generation, .legacy = vd->s.legacy};
+	vd->s = (struct virtio_state){.config_generation = vd->s.config_generation};
 	vd->resetting = false;
 	tell_changed(vd);
 }
