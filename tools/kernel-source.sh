@@ -242,7 +242,7 @@ _kernel_build_in() {
 	mkdir -p "$out"
 	: >"$log"
 	[ -n "$source" ] || _tree_hold "$version" "$tree" "$@"
-	make=(make -C "$tree" "O=$out" "ARCH=$arch_name" "CROSS_COMPILE=$arch_triplet-" KBUILD_BUILD_TIMESTAMP=1970-01-01
+	make=(make -C "$tree" "O=$out" "ARCH=$arch_linux" "CROSS_COMPILE=$arch_triplet-" KBUILD_BUILD_TIMESTAMP=1970-01-01
 		KBUILD_BUILD_USER=lkvm KBUILD_BUILD_HOST=lkvm "-j$(nproc)" "LOCALVERSION=-$(basename "${tmp%.new.*}")")
 	_kernel_config "$tree" "$out" "$_kernel_configs/$config-$arch.config" ${fragments+"${fragments[@]}"} >>"$log" 2>&1 || {
 		tail -n 12 "$log" >&2
@@ -252,7 +252,7 @@ _kernel_build_in() {
 	_kernel_make "$log" "Linux $version for $name" "${make[@]:1}" "$arch_image"
 	release=$(cat "$out/include/config/kernel.release")
 	mkdir -p "$tmp/modules/$release"
-	cp "$out/arch/$arch_name/boot/$arch_image" "$tmp/Image" && cp "$out/.config" "$tmp/config" && cp "$log" "$tmp/log" &&
+	cp "$out/arch/$arch_linux/boot/$arch_image" "$tmp/Image" && cp "$out/.config" "$tmp/config" && cp "$log" "$tmp/log" &&
 		cp "$out"/modules.builtin* "$tmp/modules/$release/" && touch "$tmp/modules/$release/modules."{dep,alias,symbols} ||
 		die "the kernel cannot be copied to $tmp; is the disk full?"
 }
@@ -347,9 +347,9 @@ _module_build() {
 	headers=$lkvm_cache/linux-headers-$arch/usr/src/linux-headers-$release
 	out=$lkvm_cache/kernels/$version/$arch-$name-$release
 	log=$out.log
-	mkdir -p "$out/module/virt" "$out/module/arch/$arch_name"
+	mkdir -p "$out/module/virt" "$out/module/arch/$arch_linux"
 	: >"$log"
-	make=(make -C "$tree" "O=$out" "ARCH=$arch_name" "CROSS_COMPILE=$arch_triplet-" KBUILD_BUILD_TIMESTAMP=1970-01-01
+	make=(make -C "$tree" "O=$out" "ARCH=$arch_linux" "CROSS_COMPILE=$arch_triplet-" KBUILD_BUILD_TIMESTAMP=1970-01-01
 		KBUILD_BUILD_USER=lkvm KBUILD_BUILD_HOST=lkvm "-j$(nproc)")
 	_tree_hold "$version" "$tree" "$@"
 	if [ ! -f "$out/.lkvm-ready" ]; then
@@ -361,11 +361,11 @@ _module_build() {
 		: >"$out/.lkvm-ready"
 	fi
 	# Built in a copy, since objects land beside their sources, which are not theirs alone.
-	for f in "virt/$name" "arch/$arch_name/$name"; do
+	for f in "virt/$name" "arch/$arch_linux/$name"; do
 		[ ! -d "$tree/$f" ] || _copy_sources "$tree/$f" "$out/module/$f"
 	done
-	_kernel_make "$log" "$name.ko for $release" "${make[@]:1}" "M=$out/module/arch/$arch_name/$name" modules
-	"$arch_triplet-strip" -g -o "$tmp/$name.ko" "$out/module/arch/$arch_name/$name/$name.ko" || die "there is no $name.ko; see $log"
+	_kernel_make "$log" "$name.ko for $release" "${make[@]:1}" "M=$out/module/arch/$arch_linux/$name" modules
+	"$arch_triplet-strip" -g -o "$tmp/$name.ko" "$out/module/arch/$arch_linux/$name/$name.ko" || die "there is no $name.ko; see $log"
 }
 
 kernel_module() {
