@@ -69,10 +69,12 @@ exits() {
 guests=0 QUICK=${SMALL:-$IMAGE}
 failed=0
 fed=''
-# What guests must do without on this host. KVM of 6.12 in protected mode offers pointer authentication and makes it UNDEFINED; tests/kvm/arm64/ptrauth.c
-# tests that, and arch/arm64/kernel has the cure.
+# What guests must do without on this host. KVM of Debian's 6.12 in protected mode offers pointer authentication and makes it UNDEFINED;
+# tests/kvm/arm64/ptrauth.c tests that, and arch/arm64/kernel has the cure.
 without=''
-[ "$FLAVOUR" != arm64-protected ] || without=--disable-ptrauth
+case $FLAVOUR-$(uname -r) in
+arm64-protected-6.12*+deb*) without=--disable-ptrauth ;;
+esac
 
 # start ARGUMENT... : `lkvm ARGUMENT...` in the background. Its output is $console, its errors are $errors.
 start() {
