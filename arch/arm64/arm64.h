@@ -119,6 +119,14 @@ bool arm64_has_smccc_filter(struct hv *hv);
 /* Sets init to the preferred target of this host with all of has[]. */
 int arm64_init_features(struct hv *hv, const bool has[ARM64_N_FEATURES], struct kvm_vcpu_init *ret, struct err *e);
 
+/* probe.c */
+enum arm64_probe { ARM64_PROBE_PTRAUTH_ADDRESS, ARM64_PROBE_PTRAUTH_GENERIC, ARM64_PROBE_MOPS, ARM64_N_PROBES };
+/*
+ * For doctor: which of these instructions a guest can execute (the others are UNDEFINED there, which is right only when they were not promised). With the first vCPU of a VM
+ * that has no memory yet, initialised and finalised; its state is lost. -errno, or -EIO: one cannot tell.
+ */
+int arm64_probe(struct hv_vcpu *vcpu, bool ret_works[ARM64_N_PROBES]);
+
 /* vcpu.c */
 /* Creates, initialises and finalises vCPU i, and gives it the ID registers that --cpu-id asks for. */
 int arm64_create_vcpu(struct machine *m, unsigned int i, struct err *e);

@@ -135,8 +135,11 @@ static void test_host_failures(void)
 
 static unsigned int n_present, n_missing;
 
+static unsigned int n_undefined;
+
 static void doctor_line(void *ctx, const char *what, bool present, const char *cure)
 {
+	n_undefined += cure && strstr(cure, "UNDEFINED");
 	CHECK(what && *what);
 	CHECK(present == !cure); /* each missing thing says what to do */
 	if (present)
@@ -156,6 +159,43 @@ static void test_doctor(void)
 	arch_arm64.doctor(t.m.hv, NULL, doctor_line, NULL);
 }
 
+/* A host whose guests find out, one by one, what they cannot execute of what is promised. */
+static void test_probe(void)
+{
+	static const unsigned int undefined[] = { 0, 1, 2, 4, 7 }; /* a bit for each instruction */
+	static struct test_machine other;
+	struct err e = { 0 };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(undefined) + 2; i++) {
+		struct scripted_step steps[ARM64_N_PROBES + 1] = { { .what = STEP_EXIT, .exit = { .kind = HV_EXIT_INTR } } };
+		const struct scripted_step *script = steps;
+		const unsigned int n = ARRAY_SIZE(steps), bits = i < ARRAY_SIZE(undefined) ? undefined[i] : 0;
+		const uint64_t isar2 = 1 << 16;
+
+		for (unsigned int k = 0; k < ARM64_N_PROBES; k++)
+			steps[1 + k] = (struct scripted_step){ .what = STEP_MMIO_WRITE, .gpa = 0x10000000, .value = !(bits >> k & 1), .len = 4 };
+		/* It is lost, or goes somewhere else: nothing is said. */
+		if (i == ARRAY_SIZE(undefined))
+			steps[2].value = 2;
+		if (i == ARRAY_SIZE(undefined) + 1)
+			steps[1] = (struct scripted_step){ .what = STEP_ERROR, .error = EFAULT };
+		tm_init(&other, 1);
+		tm_add_reg(&other, ARM64_SYS(3, 0, 1, 0, 0));
+		tm_add_reg(&other, ARM64_SYS(3, 0, 12, 0, 0));
+		tm_add_reg(&other, ARM64_SYS(3, 0, 0, 6, 2));
+		other.scripted.scripts = &script;
+		other.scripted.script_len = &n;
+		other.scripted.n_scripts = 1;
+		CHECK_EQ(tm_build(&other, &e), 0);
+		tm_set_reg(&other, 0, ARM64_SYS(3, 0, 0, 6, 2), isar2);
+		n_undefined = 0;
+		arch_arm64.doctor(other.m.hv, other.vcpus[0].hv, doctor_line, NULL);
+		CHECK_EQ(n_undefined, (unsigned int)__builtin_popcount(bits));
+		CHECK_EQ(hv_scripted_memory_slots(other.m.hv), 1);
+		tm_destroy(&other);
+	}
+}
+
 int main(void)
 {
 	struct err e = { 0 };
@@ -169,5 +209,6 @@ int main(void)
 	test_host_failures();
 	test_doctor();
 	tm_destroy(&t);
+	test_probe();
 	return test_result();
 }

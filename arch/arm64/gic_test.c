@@ -100,6 +100,23 @@ static int host_irq_line(struct hv *hv, uint32_t irq, bool level)
 	return 0;
 }
 
+static struct {
+	unsigned int n;
+	uint32_t gsi;
+	int fd, resample_fd;
+	bool assign;
+} irqfd;
+
+static int host_irqfd(struct hv *hv, uint32_t gsi, int fd, int resample_fd, bool assign)
+{
+	irqfd.n++;
+	irqfd.gsi = gsi;
+	irqfd.fd = fd;
+	irqfd.resample_fd = resample_fd;
+	irqfd.assign = assign;
+	return 0;
+}
+
 /* Only those KVM_DEV_TYPE_* that are given (0: none; the real numbers start above it). */
 static struct hv *make_host(uint32_t a, uint32_t b, uint32_t c, unsigned long fail_nth)
 {
@@ -121,6 +138,7 @@ static struct hv *make_host(uint32_t a, uint32_t b, uint32_t c, unsigned long fa
 	ops.create_device = host_create_device;
 	ops.device_attr = host_device_attr;
 	ops.irq_line = host_irq_line;
+	ops.irqfd = host_irqfd;
 	hv->ops = &ops;
 	return hv;
 }
@@ -425,6 +443,12 @@ static void test_lines(void)
 	CHECK(call[0].group == SPI(0) && call[0].value == 1 && call[1].group == SPI(0) && !call[1].value);
 	CHECK_EQ(gic_dt_cells(&line, c), 3);
 	CHECK(c[0] == 0 && c[1] == 0 && c[2] == 1);
+	/* Eventfds are connected to SPIs by their number alone, without what KVM_IRQ_LINE's numbers are above it. */
+	CHECK_EQ(gic_line(g, 33, IRQ_EDGE, &line), 0);
+	CHECK_EQ(line.ops->irqfd(line.ctx, line.n, 77, -1, true), 0);
+	CHECK(irqfd.n == 1 && irqfd.gsi == 33 && irqfd.fd == 77 && irqfd.resample_fd == -1 && irqfd.assign);
+	CHECK_EQ(line.ops->irqfd(line.ctx, line.n, 77, 78, false), 0);
+	CHECK(irqfd.n == 2 && irqfd.gsi == 33 && irqfd.resample_fd == 78 && !irqfd.assign);
 	gic_dt_ppi(g, 27, c);
 	CHECK(c[0] == 1 && c[1] == 11 && c[2] == 4);
 	gic_destroy(g);
