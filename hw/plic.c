@@ -539,27 +539,32 @@ unsigned int plic_dt_cells(const struct irq_line *line, uint32_t cells[4])
 	return 1;
 }
 
-void plic_write_dt(const struct plic *p, struct dt *dt)
+void plic_write_node(const struct plic_config *config, struct dt *dt)
 {
 	static const char *const compatible[] = { "sifive,plic-1.0.0", "riscv,plic0" };
 	uint32_t contexts[4 * PLIC_MAX_VCPUS];
 
-	for (uint32_t hart = 0; hart < p->config.n_vcpus; hart++) {
-		contexts[4 * hart] = p->config.intc_phandle + hart;
+	for (uint32_t hart = 0; hart < config->n_vcpus; hart++) {
+		contexts[4 * hart] = config->intc_phandle + hart;
 		contexts[4 * hart + 1] = NOT_CONNECTED;
-		contexts[4 * hart + 2] = p->config.intc_phandle + hart;
+		contexts[4 * hart + 2] = config->intc_phandle + hart;
 		contexts[4 * hart + 3] = IRQ_S_EXT;
 	}
-	dt_begin(dt, "interrupt-controller@%llx", (unsigned long long)p->config.base);
+	dt_begin(dt, "interrupt-controller@%llx", (unsigned long long)config->base);
 	dt_prop_strings(dt, "compatible", compatible, ARRAY_SIZE(compatible));
-	dt_prop_reg(dt, p->config.base, PLIC_SIZE);
+	dt_prop_reg(dt, config->base, PLIC_SIZE);
 	dt_prop_empty(dt, "interrupt-controller");
 	dt_prop_u32(dt, "#interrupt-cells", 1);
 	dt_prop_u32(dt, "#address-cells", 0);
-	dt_prop_cells(dt, "interrupts-extended", contexts, 4 * p->config.n_vcpus);
-	dt_prop_u32(dt, "riscv,ndev", p->config.n_sources);
-	dt_prop_u32(dt, "phandle", p->config.phandle);
+	dt_prop_cells(dt, "interrupts-extended", contexts, 4 * config->n_vcpus);
+	dt_prop_u32(dt, "riscv,ndev", config->n_sources);
+	dt_prop_u32(dt, "phandle", config->phandle);
 	dt_end(dt);
+}
+
+void plic_write_dt(const struct plic *p, struct dt *dt)
+{
+	plic_write_node(&p->config, dt);
 }
 
 void plic_stats(struct plic *p, struct plic_stats *ret)

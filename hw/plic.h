@@ -89,6 +89,9 @@ int plic_line(struct plic *p, unsigned int source, struct irq_line *ret);
 /* "sifive,plic-1.0.0" node. */
 void plic_write_dt(const struct plic *p, struct dt *dt);
 
+/* The same of another PLIC that is configured so (in the kernel). */
+void plic_write_node(const struct plic_config *config, struct dt *dt);
+
 /* How struct dt_irq spells this controller's lines: one cell, the source. */
 unsigned int plic_dt_cells(const struct irq_line *line, uint32_t cells[4]);
 

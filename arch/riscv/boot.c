@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "arch/riscv/aia.h"
+#include "arch/riscv/plic_kernel.h"
 #include "arch/riscv/riscv.h"
 #include "base/endian.h"
 #include "hw/plic.h"
@@ -88,11 +89,9 @@ static int restart(struct machine *m, struct err *e)
 	}
 	if (s->aia)
 		aia_reset(s->aia);
-	if (s->plic) {
-		r = reset_plic(s->plic, e);
-		if (r < 0)
-			return r;
-	}
+	r = s->plic ? reset_plic(s->plic, e) : s->plic_kernel ? plic_kernel_reset(s->plic_kernel, e) : 0;
+	if (r < 0)
+		return r;
 	/* Nothing of the last run is left, and the host gets its pages back; huge pages may refuse, then the kernel clears what it needs. */
 	memory_discard(m->memory, RISCV_RAM_BASE, m->ram_size);
 	return 0;

@@ -240,11 +240,15 @@ static void test_irqchip_choice(void)
 	static const struct {
 		bool host, disable;
 		enum riscv_irqchip asked, got; /* got AUTO: refused */
+		bool plic;		       /* KVM has one */
 	} cases[] = {
 		{ false, false, RISCV_IRQCHIP_AUTO, RISCV_IRQCHIP_PLIC }, { true, false, RISCV_IRQCHIP_AUTO, RISCV_IRQCHIP_AIA },
 		{ true, false, RISCV_IRQCHIP_PLIC, RISCV_IRQCHIP_PLIC },  { true, false, RISCV_IRQCHIP_AIA, RISCV_IRQCHIP_AIA },
 		{ false, false, RISCV_IRQCHIP_AIA, RISCV_IRQCHIP_AUTO },  { true, true, RISCV_IRQCHIP_AUTO, RISCV_IRQCHIP_PLIC },
 		{ true, true, RISCV_IRQCHIP_AIA, RISCV_IRQCHIP_AUTO },
+		{ false, false, RISCV_IRQCHIP_AUTO, RISCV_IRQCHIP_PLIC_KERNEL, true }, { true, false, RISCV_IRQCHIP_AUTO, RISCV_IRQCHIP_AIA, true },
+		{ true, true, RISCV_IRQCHIP_AUTO, RISCV_IRQCHIP_PLIC_KERNEL, true },   { false, false, RISCV_IRQCHIP_PLIC, RISCV_IRQCHIP_PLIC, true },
+		{ true, false, RISCV_IRQCHIP_PLIC_KERNEL, RISCV_IRQCHIP_PLIC_KERNEL, true }, { true, false, RISCV_IRQCHIP_PLIC_KERNEL, RISCV_IRQCHIP_AUTO },
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -253,6 +257,7 @@ static void test_irqchip_choice(void)
 		int r;
 
 		tm_init(&t, 1, cases[i].host);
+		t.plic_kernel = cases[i].plic;
 		t.config.irqchip = cases[i].asked;
 		t.config.disable_isa[KVM_RISCV_ISA_EXT_SSAIA] = cases[i].disable;
 		r = tm_build(&t, &e);
@@ -261,7 +266,9 @@ static void test_irqchip_choice(void)
 		} else {
 			CHECK_EQ(r, 0);
 			CHECK(riscv_state(&t.m)->irqchip == cases[i].got);
-			CHECK(!riscv_state(&t.m)->aia == (cases[i].got == RISCV_IRQCHIP_PLIC));
+			CHECK(!riscv_state(&t.m)->aia == (cases[i].got != RISCV_IRQCHIP_AIA));
+			CHECK(!riscv_state(&t.m)->plic == (cases[i].got != RISCV_IRQCHIP_PLIC));
+			CHECK(!riscv_state(&t.m)->plic_kernel == (cases[i].got != RISCV_IRQCHIP_PLIC_KERNEL));
 		}
 		tm_destroy(&t);
 	}
@@ -298,7 +305,8 @@ static void test_limits(void)
 /* After a restart everything is as at first, whatever the guest did. */
 static void test_restart(void)
 {
-	for (int aia = 0; aia < 2; aia++) {
+	for (int chip = 0; chip < 3; chip++) {
+		bool aia = chip == 1;
 		struct test_machine t;
 		struct irq_line line;
 		struct err e = { 0 };
@@ -311,6 +319,7 @@ static void test_restart(void)
 		void *fdt;
 
 		tm_init(&t, 2, aia);
+		t.plic_kernel = chip == 2;
 		t.m.boot.kernel = path;
 		t.m.stdout_path = "/serial@10000000";
 		CHECK_EQ(tm_build(&t, &e), 0);
@@ -330,7 +339,11 @@ static void test_restart(void)
 			tm_set_reg(&t, i, RISCV_REG_CORE(regs.pc), 0xffffffff80001234);
 			t.m.hv->ops->set_mp_state(t.vcpus[i].hv, i ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_STOPPED);
 		}
-		if (!aia) {
+		if (chip == 2) {
+			CHECK_EQ(arch_riscv64.load(&t.m, &e), 0);
+			CHECK_EQ(t.n_plic_init, 1);
+			CHECK_EQ(t.n_plic_reset, 1);
+		} else if (!aia) {
 			struct bus_reader reader = { 0 };
 
 			bus_add_reader(t.m.bus, &reader);
@@ -417,7 +430,7 @@ static void test_refusals(void)
 /* Every host call fails once: an error with a sentence, or the machine does without; nothing leaks. */
 static void test_host_failures(void)
 {
-	for (int aia = 0; aia < 2; aia++) {
+	for (int chip = 0; chip < 3; chip++) {
 		unsigned long n, calls = 0;
 
 		for (n = 1; n < 3000; n++) {
@@ -426,7 +439,10 @@ static void test_host_failures(void)
 			char path[32];
 			int fd = tm_file(image, sizeof(image), path), r;
 
-			tm_init(&t, 2, aia);
+			tm_init(&t, 2, chip == 1);
+			t.plic_kernel = chip == 2;
+			if (chip == 2)
+				t.config.irqchip = RISCV_IRQCHIP_PLIC_KERNEL;
 			t.scripted.fail_nth = n;
 			t.scripted.fail_errno = EIO;
 			t.m.boot.kernel = path;

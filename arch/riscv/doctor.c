@@ -4,6 +4,7 @@
 
 #include "arch/machine.h"
 #include "arch/riscv/aia.h"
+#include "arch/riscv/plic_kernel.h"
 #include "arch/riscv/riscv.h"
 
 static const struct machine_cap caps[] = {
@@ -43,6 +44,8 @@ void riscv_doctor(struct hv *hv, struct hv_vcpu *vcpu, void (*fn)(void *ctx, con
 	int n;
 
 	machine_doctor(hv, caps, ARRAY_SIZE(caps), fn, ctx);
+	fn(ctx, "PLIC in the kernel (--irqchip plic-kernel)", plic_kernel_present(hv),
+	   plic_kernel_present(hv) ? NULL : "the PLIC in user space serves instead; the patches of lkvm's arch/riscv/kernel put one into KVM");
 	machine_doctor_common(hv, "harts", fn, ctx);
 	/* Not all that has it is well: what lkvm does about it is said, or a slower machine would be a riddle. */
 	if (hv_capability(hv, KVM_CAP_IRQCHIP) > 0)

@@ -5,6 +5,7 @@
 
 #include "arch/riscv/aia.h"
 #include "arch/riscv/fdt.h"
+#include "arch/riscv/plic_kernel.h"
 #include "arch/riscv/riscv.h"
 #include "hw/plic.h"
 
@@ -80,6 +81,8 @@ static void write_soc(struct machine *m, struct dt *dt)
 		aia_write_dt(s->aia, dt);
 	else if (s->plic)
 		plic_write_dt(s->plic, dt);
+	else if (s->plic_kernel)
+		plic_kernel_write_dt(s->plic_kernel, dt);
 	boot_write_nodes(m, dt, false);
 	dt_end(dt);
 	boot_write_nodes(m, dt, true);

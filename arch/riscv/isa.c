@@ -51,10 +51,10 @@ _Static_assert(ARRAY_SIZE(riscv_sbi_exts) == KVM_RISCV_SBI_EXT_MAX, "an SBI exte
 	{ .name = "disable-sbi-" #n, .type = OPTION_FLAG, .offset = FIELD(disable_sbi[KVM_RISCV_SBI_EXT_##ID]),                \
 	  .help = "hide the SBI extension " #n " from the guest", .group = "RISC-V" },
 
-static const char *const irqchips[] = { "auto", "plic", "aia", NULL };
+static const char *const irqchips[] = { "auto", "plic", "aia", "plic-kernel", NULL };
 
 const struct option riscv_options[] = {
-	{ .name = "irqchip", .type = OPTION_CHOICE, .offset = FIELD(irqchip), .choices = irqchips, .value = "auto|plic|aia",
+	{ .name = "irqchip", .type = OPTION_CHOICE, .offset = FIELD(irqchip), .choices = irqchips, .value = "auto|plic|aia|plic-kernel",
 	  .help = "interrupt controller; auto takes the AIA where the host has it", .group = "RISC-V" },
 	{ .name = "custom-mvendorid", .type = OPTION_UINT, .offset = FIELD(mvendorid), .value = "ID",
 	  .help = "vendor id that the guest sees (0: the host's)", .group = "RISC-V" },
@@ -130,7 +130,7 @@ int riscv_isa_apply(struct machine *m, struct hv_vcpu *vcpu, struct err *e)
 			log_warning(m->log, "--disable-%s: hidden in the device tree only, this host cannot trap its instructions", x->name);
 	}
 	/* Interrupts come through the PLIC: the guest must not look for them in the AIA's registers. Old kernels cannot hide them. */
-	if (riscv_state(m)->irqchip == RISCV_IRQCHIP_PLIC)
+	if (riscv_state(m)->irqchip != RISCV_IRQCHIP_AIA)
 		disable(vcpu, RISCV_REG_ISA(KVM_RISCV_ISA_EXT_SSAIA));
 	for (unsigned int i = 0; i < riscv_n_sbi_exts; i++) {
 		const struct riscv_ext *x = &riscv_sbi_exts[i];
@@ -200,7 +200,7 @@ int riscv_isa_read(struct machine *m, struct hv_vcpu *vcpu, struct err *e)
 	for (unsigned int i = 0; i < riscv_n_isa_exts; i++)
 		if (riscv_config(m)->disable_isa[riscv_isa_exts[i].id])
 			s->isa[riscv_isa_exts[i].id] = false;
-	if (s->irqchip == RISCV_IRQCHIP_PLIC)
+	if (s->irqchip != RISCV_IRQCHIP_AIA)
 		s->isa[KVM_RISCV_ISA_EXT_SSAIA] = false;
 	s->satp_mode = 8;
 	s->timebase = 0;

@@ -5,6 +5,7 @@
 #include "arch/machine.h"
 #include "arch/riscv/aia.h"
 #include "arch/riscv/fdt.h"
+#include "arch/riscv/plic_kernel.h"
 #include "arch/riscv/riscv.h"
 #include "hw/plic.h"
 
@@ -28,7 +29,12 @@ static int choose_irqchip(struct machine *m, struct err *e)
 
 	s->irqchip = riscv_config(m)->irqchip;
 	if (s->irqchip == RISCV_IRQCHIP_AUTO)
-		s->irqchip = have_aia && !riscv_config(m)->disable_isa[KVM_RISCV_ISA_EXT_SSAIA] ? RISCV_IRQCHIP_AIA : RISCV_IRQCHIP_PLIC;
+		s->irqchip = have_aia && !riscv_config(m)->disable_isa[KVM_RISCV_ISA_EXT_SSAIA] ? RISCV_IRQCHIP_AIA :
+			     plic_kernel_present(m->hv)						? RISCV_IRQCHIP_PLIC_KERNEL :
+												  RISCV_IRQCHIP_PLIC;
+	if (s->irqchip == RISCV_IRQCHIP_PLIC_KERNEL && !plic_kernel_present(m->hv))
+		return err_set(e, -EOPNOTSUPP,
+			       "--irqchip plic-kernel: this host's KVM has no PLIC (it needs the patches of lkvm's arch/riscv/kernel); use --irqchip plic");
 	if (s->irqchip != RISCV_IRQCHIP_AIA)
 		return 0;
 	if (!have_aia)
@@ -92,18 +98,22 @@ static int create_aia(struct machine *m, struct err *e)
 
 static int create_plic(struct machine *m, struct err *e)
 {
-	CLEANUP_FREE struct hv_vcpu **vcpus = calloc(m->n_vcpus, sizeof(*vcpus));
+	CLEANUP_FREE struct hv_vcpu **vcpus = NULL;
 	struct plic_config config = {
 		.n_vcpus = m->n_vcpus,
 		.n_sources = RISCV_N_IRQS,
 		.base = RISCV_IRQCHIP_BASE,
 		.coalescer = m->coalescer,
 		.hv = m->hv,
-		.slot = m->next_slot++,
+		.slot = m->next_slot,
 		.phandle = RISCV_PHANDLE_IRQCHIP,
 		.intc_phandle = RISCV_PHANDLE_INTC,
 	};
 
+	if (riscv_state(m)->irqchip == RISCV_IRQCHIP_PLIC_KERNEL)
+		return plic_kernel_create(m->hv, &config, &riscv_state(m)->plic_kernel, e);
+	m->next_slot++;
+	vcpus = calloc(m->n_vcpus, sizeof(*vcpus));
 	if (!vcpus)
 		return err_set(e, -ENOMEM, "not enough memory for the PLIC");
 	for (unsigned int i = 0; i < m->n_vcpus; i++)
@@ -121,7 +131,9 @@ static int alloc_irq(struct machine *m, enum irq_trigger preferred, struct irq_l
 {
 	struct riscv_state *s = riscv_state(m);
 	unsigned int n = s->next_irq;
-	int r = s->aia ? aia_line(s->aia, n, preferred, ret) : plic_line(s->plic, n, ret);
+	int r = s->aia	       ? aia_line(s->aia, n, preferred, ret) :
+		s->plic_kernel ? plic_kernel_line(s->plic_kernel, n, preferred, ret) :
+				 plic_line(s->plic, n, ret);
 
 	if (r < 0)
 		return err_set(e, -ENOSPC, "all %u interrupts are taken: use fewer devices", n - 1);
@@ -152,6 +164,7 @@ static void destroy(struct machine *m)
 		return;
 	aia_destroy(s->aia);
 	plic_destroy(s->plic);
+	plic_kernel_destroy(s->plic_kernel);
 	boot_close(&s->boot);
 	free(s);
 	m->arch_state = NULL;

@@ -22,7 +22,7 @@
 
 #define RISCV_MIN_RAM MIB(32)
 
-enum riscv_irqchip { RISCV_IRQCHIP_AUTO, RISCV_IRQCHIP_PLIC, RISCV_IRQCHIP_AIA };
+enum riscv_irqchip { RISCV_IRQCHIP_AUTO, RISCV_IRQCHIP_PLIC, RISCV_IRQCHIP_AIA, RISCV_IRQCHIP_PLIC_KERNEL };
 
 /* Filled by the option table. */
 struct riscv_config {
@@ -34,11 +34,13 @@ struct riscv_config {
 
 struct aia;
 struct plic;
+struct plic_kernel;
 
 struct riscv_state {
 	enum riscv_irqchip irqchip; /* never AUTO after prepare */
-	struct aia *aia;	    /* one of the two */
+	struct aia *aia;	    /* one of the three */
 	struct plic *plic;
+	struct plic_kernel *plic_kernel;
 	unsigned int next_irq;
 	bool loaded;	 /* load ran before: this is a restart */
 	bool reset_by_hv; /* KVM_CAP_RISCV_MP_STATE_RESET is on */

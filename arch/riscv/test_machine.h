@@ -11,6 +11,7 @@
 #include "arch/test_common.h"
 #include "base/endian.h"
 #include "base/sys.h"
+#include "hv/compat_kvm.h"
 
 #define TM_MAX_REGS 512
 #define TM_RAM MIB(64)
@@ -29,7 +30,13 @@ struct test_machine {
 	unsigned int aia_ids, n_attrs, n_irq_line, n_init;
 	uint32_t aia_mode; /* as set last, UINT32_MAX: never */
 	uint64_t aplic, imsic[8];
-	char lines[32]; /* U and D, in order */
+	char lines[32]; /* U and D, in order; E: an edge of the kernel's PLIC */
+	/* the PLIC in the kernel: whether there is one, what was set, and what it is to have as its state */
+	bool plic_kernel, plic_made;
+	uint32_t plic_sources, plic_contexts;
+	uint64_t plic_base;
+	unsigned int n_plic_init, n_plic_reset, n_irqfds;
+	struct kvm_riscv_plic_state plic_state;
 	char console[256];
 	size_t n_console;
 	const char *input;
@@ -60,9 +67,47 @@ static int tm_create_vcpu(struct hv *hv, unsigned long id, struct hv_vcpu **ret)
 
 static int tm_create_device(struct hv *hv, uint32_t type, int *ret_fd)
 {
-	if (type != KVM_DEV_TYPE_RISCV_AIA)
+	if (type != KVM_DEV_TYPE_RISCV_AIA && !(type == KVM_DEV_TYPE_RISCV_PLIC && tm_current->plic_kernel))
 		return -ENODEV;
+	tm_current->plic_made |= type == KVM_DEV_TYPE_RISCV_PLIC && ret_fd;
 	return tm_inner->create_device(hv, type, ret_fd);
+}
+
+/* As hv/compat_kvm.h has it. */
+static int tm_plic_attr(uint32_t group, uint64_t attr, void *value, bool set)
+{
+	struct test_machine *t = tm_current;
+	struct kvm_riscv_plic_state *state = value;
+	uint32_t size;
+
+	if (group == KVM_DEV_RISCV_PLIC_GRP_STATE) {
+		size = state->size;
+		if (!t->n_plic_init)
+			return -EBUSY;
+		if (set && (state->version != KVM_RISCV_PLIC_STATE_VERSION || size != sizeof(*state)))
+			return -EINVAL;
+		if (set) {
+			t->plic_state = *state;
+			return 0;
+		}
+		state->size = sizeof(*state);
+		if (size < sizeof(*state))
+			return -E2BIG;
+		*state = t->plic_state;
+		return 0;
+	}
+	if (group == KVM_DEV_RISCV_PLIC_GRP_CTRL) {
+		t->n_plic_init += attr == KVM_DEV_RISCV_PLIC_CTRL_INIT;
+		t->n_plic_reset += attr == KVM_DEV_RISCV_PLIC_CTRL_RESET;
+		return t->plic_sources && t->plic_base ? 0 : -EINVAL;
+	}
+	if (group == KVM_DEV_RISCV_PLIC_GRP_ADDR)
+		memcpy(&t->plic_base, value, 8);
+	else if (attr == KVM_DEV_RISCV_PLIC_CONFIG_SRCS)
+		memcpy(&t->plic_sources, value, 4);
+	else
+		memcpy(&t->plic_contexts, value, 4);
+	return 0;
 }
 
 static int tm_device_attr(struct hv *hv, int fd, uint32_t group, uint64_t attr, void *value, bool set)
@@ -72,6 +117,8 @@ static int tm_device_attr(struct hv *hv, int fd, uint32_t group, uint64_t attr, 
 	if (r < 0)
 		return r;
 	tm_current->n_attrs++;
+	if (tm_current->plic_made)
+		return tm_plic_attr(group, attr, value, set);
 	if (group == KVM_DEV_RISCV_AIA_GRP_CONFIG && attr == KVM_DEV_RISCV_AIA_CONFIG_IDS && !set)
 		memcpy(value, &tm_current->aia_ids, 4);
 	if (group == KVM_DEV_RISCV_AIA_GRP_CONFIG && attr == KVM_DEV_RISCV_AIA_CONFIG_MODE && set)
@@ -88,9 +135,15 @@ static int tm_device_attr(struct hv *hv, int fd, uint32_t group, uint64_t attr, 
 static int tm_irq_line(struct hv *hv, uint32_t irq, bool level)
 {
 	if (tm_current->n_irq_line < sizeof(tm_current->lines) - 1)
-		tm_current->lines[tm_current->n_irq_line] = level ? 'U' : 'D';
+		tm_current->lines[tm_current->n_irq_line] = irq & KVM_RISCV_PLIC_IRQ_EDGE ? 'E' : level ? 'U' : 'D';
 	tm_current->n_irq_line++;
 	return tm_inner->irq_line(hv, irq, level);
+}
+
+static int tm_irqfd(struct hv *hv, uint32_t gsi, int fd, int resample_fd, bool assign)
+{
+	tm_current->n_irqfds += assign;
+	return tm_inner->irqfd(hv, gsi, fd, resample_fd, assign);
 }
 
 static size_t tm_console_put(void *ctx, const void *data, size_t len)
@@ -160,6 +213,7 @@ static void tm_between(struct hv_ops *ops)
 	ops->create_device = tm_create_device;
 	ops->device_attr = tm_device_attr;
 	ops->irq_line = tm_irq_line;
+	ops->irqfd = tm_irqfd;
 }
 
 /* Up to and including prepare. */
