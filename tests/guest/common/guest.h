@@ -84,6 +84,9 @@ void doze_ms(uint64_t n);
 void harts_start(void);
 /* Runs fn(ctx) on a started hart and waits for its end; false after ten seconds. */
 bool run_on(unsigned int hart, void (*fn)(void *ctx), void *ctx);
+/* The two halves: starts it; waits n ms for its end. */
+void start_on(unsigned int hart, void (*fn)(void *ctx), void *ctx);
+bool join(unsigned int hart, uint64_t n);
 
 /* --- traps --- */
 

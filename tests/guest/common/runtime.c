@@ -378,12 +378,22 @@ static bool has_run(void *ctx)
 	return !__atomic_load_n(&mailbox[(uintptr_t)ctx].fn, __ATOMIC_ACQUIRE);
 }
 
-bool run_on(unsigned int hart, void (*fn)(void *ctx), void *ctx)
+void start_on(unsigned int hart, void (*fn)(void *ctx), void *ctx)
 {
 	mailbox[hart].ctx = ctx;
 	__atomic_store_n(&mailbox[hart].fn, fn, __ATOMIC_RELEASE);
 	arch_kick_hart(hart);
-	return wait_ms(10000, has_run, (void *)(uintptr_t)hart);
+}
+
+bool join(unsigned int hart, uint64_t n)
+{
+	return wait_ms(n, has_run, (void *)(uintptr_t)hart);
+}
+
+bool run_on(unsigned int hart, void (*fn)(void *ctx), void *ctx)
+{
+	start_on(hart, fn, ctx);
+	return join(hart, 10000);
 }
 
 void guest_main(unsigned long hart, const void *boot)
