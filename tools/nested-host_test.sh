@@ -26,7 +26,9 @@ refuses() {
 
 host=$here/nested-host
 refuses 2 'unknown architecture sparc' "$host" sparc --shell
-refuses 2 's390x is not there' "$host" s390x --shell
+refuses 2 'on s390x there is Linux 6.1 alone' "$host" s390x --kernel-version 7.3 --shell
+refuses 2 'icount is QEMU' "$host" s390x --icount --shell
+refuses 2 'interrupt controllers of an emulated s390x host' "$host" s390x --gic 3 --shell
 refuses 2 'say --script FILE or --shell' "$host" arm64
 refuses 2 '--gic wants a value' "$host" arm64 --gic
 refuses 2 'gic3 gic2' "$host" arm64 --gic 4 --shell
@@ -38,7 +40,6 @@ refuses 2 'nested takes --kernel-version' "$host" arm64 --mode nested --shell
 refuses 2 'two numbers' "$host" arm64 --kernel-version latest --shell
 refuses 2 'no kernel /nonexistent' "$host" arm64 --kernel /nonexistent --shell
 refuses 2 'no script /nonexistent' "$host" arm64 --script /nonexistent
-refuses 2 's390x is not there' "$here/try" s390x
 refuses 2 'I do not know x86' "$here/try" x86
 refuses 2 '--mode wants a value' "$here/try" arm64 --mode
 refuses 1 'no emulated host for x86' "$here/bench" --arch x86

@@ -33,7 +33,7 @@
 
 /* A frame: this header, big-endian and without holes, then the data; the next frame begins at the next block. tools/hercules reads it. */
 struct frame {
-	char magic[4]; /* "RLY" and the kind: o output, f a piece of a file, s the program's status, which is the last */
+	char magic[4]; /* "RLY" and the kind: o output, f a piece of a file, k a line of the keyboard was taken, s the program's status, which is the last */
 	uint32_t number;
 	uint32_t len;
 	uint32_t crc; /* of the data */
@@ -222,26 +222,21 @@ static int hex(char c)
 	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
+/* Each line begins with its number, 1 to 255, and comes again until it is acknowledged. */
 static void feed(int keyboard, int to)
 {
+	static unsigned char last;
+	unsigned char bytes[256];
 	char line[512];
-	ssize_t n = read(keyboard, line, sizeof(line));
-	int high = -1, digit;
+	ssize_t n = read(keyboard, line, sizeof(line)), len = 0;
 
-	for (ssize_t i = 0; i < n; i++) {
-		digit = hex(line[i]);
-		if (digit < 0) {
-			high = -1;
-		} else if (high < 0) {
-			high = digit;
-		} else {
-			char c = high << 4 | digit;
-
-			high = -1;
-			if (write(to, &c, 1) != 1)
-				return;
-		}
-	}
+	for (ssize_t i = 0; i + 1 < n && hex(line[i]) >= 0 && hex(line[i + 1]) >= 0; i += 2)
+		bytes[len++] = hex(line[i]) << 4 | hex(line[i + 1]);
+	if (len < 1)
+		return;
+	if (bytes[0] != last && write(to, bytes + 1, len - 1) == len - 1)
+		last = bytes[0];
+	put_frame('k', 0, 0, "", bytes, 1);
 }
 
 static int open_keyboard(const char *name)
