@@ -331,6 +331,18 @@ int memory_discard(struct memory *m, uint64_t gpa, uint64_t len)
 	return 0;
 }
 
+int memory_set_bits(struct memory *m, uint64_t gpa, uint8_t bits)
+{
+	struct slice s;
+	int old;
+
+	if (memory_slice(m, gpa, 1, &s) < 0)
+		return -EFAULT;
+	old = __atomic_fetch_or((uint8_t *)s.p, bits, __ATOMIC_SEQ_CST);
+	memory_mark_dirty(m, gpa, 1);
+	return old;
+}
+
 /*
  * The builtins want the order as a constant (any other is taken for seq_cst, a full barrier). consume is acquire; a load ordered as a store, or
  * the other way round, is our own bug and gets seq_cst.

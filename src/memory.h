@@ -60,6 +60,8 @@ int memory_add(struct memory *m, uint64_t gpa, uint64_t size, const struct memor
 int memory_read(const struct memory *m, uint64_t gpa, void *buf, size_t len);
 int memory_write(struct memory *m, uint64_t gpa, const void *buf, size_t len);
 int memory_zero(struct memory *m, uint64_t gpa, uint64_t len);
+/* Sets bits of one byte atomically, after everything stored before and before everything loaded later: its old value, or -EFAULT. For indicators that the guest clears. */
+int memory_set_bits(struct memory *m, uint64_t gpa, uint8_t bits);
 
 /* The slice [gpa, gpa+len) when it lies in one region; -EFAULT otherwise. len 0 gives an empty slice. */
 int memory_slice(const struct memory *m, uint64_t gpa, uint64_t len, struct slice *ret);

@@ -93,6 +93,7 @@ static void p9_destroy(void *dev)
 static const struct virtio_class p9_class = {
 	.name = "9p",
 	.device_id = DEVICE_ID_9P,
+	.config_fields = "\2",
 	.state_version = 1,
 	.state_size = sizeof(struct p9_state),
 	.config_read = p9_config_read,

@@ -78,7 +78,7 @@ static int inflate(struct balloon *b, const struct chain *c)
 		uint64_t got = chain_read(c, i * 4, raw, MIN(sizeof(raw), (n - i) * 4)) / 4;
 
 		for (uint64_t k = 0; k < got; k++) {
-			uint64_t pfn = get_le32(raw + k * 4);
+			uint64_t pfn = virtio_get32(b->vd, raw + k * 4);
 
 			if (len && pfn == first + len) {
 				len++;
@@ -129,10 +129,10 @@ static void stats_take(struct balloon *b, const struct chain *c)
 		uint16_t tag;
 
 		chain_read(c, i * STAT_SIZE, raw, sizeof(raw));
-		tag = get_le16(raw);
+		tag = virtio_get16(b->vd, raw);
 		if (tag >= VIRTIO_BALLOON_STATS)
 			continue;
-		b->stats.value[tag] = get_le64(raw + 2);
+		b->stats.value[tag] = virtio_get64(b->vd, raw + 2);
 		b->stats.valid |= 1U << tag;
 	}
 	b->stats.when = sys_now_ns();
@@ -185,6 +185,7 @@ static void balloon_kick(void *dev, unsigned int n)
 	} while (queue_doorbell_on(q));
 }
 
+/* Little-endian for legacy drivers, too: 5.5.4, unlike all other devices' (no config_fields). */
 static void balloon_config_read(void *dev, uint32_t offset, void *buf, uint32_t len)
 {
 	const struct balloon *b = dev;

@@ -184,9 +184,9 @@ static uint8_t start_range(struct blk *blk, struct request *r)
 
 	if (chain_read(&r->chain, HEADER_SIZE + (uint64_t)r->range * RANGE_SIZE, raw, sizeof(raw)) != sizeof(raw))
 		return S_IOERR;
-	sector = get_le64(raw);
-	sectors = get_le32(raw + 8);
-	flags = get_le32(raw + 12);
+	sector = virtio_get64(blk->vd, raw);
+	sectors = virtio_get32(blk->vd, raw + 8);
+	flags = virtio_get32(blk->vd, raw + 12);
 	if (flags & ~(discard ? 0U : RANGE_UNMAP))
 		return S_UNSUPP;
 	if (sectors > (discard ? MAX_DISCARD_SECTORS : MAX_WRITE_ZEROES_SECTORS) || !in_range(blk, sector, sectors))
@@ -336,8 +336,8 @@ static bool start(struct blk *blk, unsigned int n, const struct chain *c)
 		return false;
 	}
 	status = (char *)last->iov_base + last->iov_len - 1;
-	type = get_le32(header);
-	sector = get_le64(header + 8);
+	type = virtio_get32(blk->vd, header);
+	sector = virtio_get64(blk->vd, header + 8);
 
 	if (type == T_GET_ID) {
 		chain_write(c, 0, blk->id, MIN(c->in_len - 1, sizeof(blk->id)));
@@ -524,6 +524,7 @@ static void blk_destroy(void *dev)
 static const struct virtio_class blk_class = {
 	.name = "blk",
 	.device_id = DEVICE_ID_BLK,
+	.config_fields = "\10\4\4\2\1\1\4\1\1\2\4\1\1\2\4\4\4\4\4",
 	.state_version = 1,
 	.state_size = sizeof(struct blk_state),
 	.config_read = blk_config_read,

@@ -201,9 +201,9 @@ static bool put_message(struct port *p, unsigned int event, const struct chain *
 	uint8_t m[MESSAGE_SIZE + NAME_MAX_LEN];
 	size_t len = MESSAGE_SIZE;
 
-	put_le32(m, (uint32_t)(p - c->port));
-	put_le16(m + 4, (uint16_t)event);
-	put_le16(m + 6, 1);
+	virtio_put32(c->vd, m, (uint32_t)(p - c->port));
+	virtio_put16(c->vd, m + 4, (uint16_t)event);
+	virtio_put16(c->vd, m + 6, 1);
 	if (event == PORT_NAME) {
 		size_t n = strlen(p->name);
 
@@ -256,8 +256,8 @@ static void port_ready(struct port *p)
 
 static void control_message(struct console *c, const uint8_t *m)
 {
-	uint32_t id = get_le32(m);
-	uint16_t event = get_le16(m + 4), value = get_le16(m + 6);
+	uint32_t id = virtio_get32(c->vd, m);
+	uint16_t event = virtio_get16(c->vd, m + 4), value = virtio_get16(c->vd, m + 6);
 	struct port *p = id < c->n_ports ? &c->port[id] : NULL;
 
 	if (event == DEVICE_READY) {
@@ -331,8 +331,9 @@ static void console_config_write(void *dev, uint32_t offset, const void *buf, ui
 {
 	struct console *c = dev;
 
-	if (offset == C_EMERG_WR && len && c->port[0].stream)
-		stream_write(c->port[0].stream, buf, 1);
+	/* virtio-ccw writes all fields from the first on. */
+	if (offset <= C_EMERG_WR && C_EMERG_WR - offset < len && c->port[0].stream)
+		stream_write(c->port[0].stream, (const char *)buf + (C_EMERG_WR - offset), 1);
 }
 
 static void console_reset(void *dev)
@@ -378,6 +379,7 @@ static void console_destroy(void *dev)
 static const struct virtio_class console_class = {
 	.name = "console",
 	.device_id = DEVICE_ID_CONSOLE,
+	.config_fields = "\2\2\4\4",
 	.state_version = 1,
 	.state_size = sizeof(struct console_state),
 	.config_read = console_config_read,

@@ -7,6 +7,7 @@
 #include "base/sys.h"
 
 #define FEATURE_VERSION_1 (UINT64_C(1) << 32)
+#define CONFIG_MAX 256 /* bytes of the largest configuration space that a legacy driver sees */
 /* What a driver may set by writing. */
 #define STATUS_DRIVER_BITS                                                                         \
 	(VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_DRIVER_OK |              \
@@ -213,6 +214,8 @@ static void ring_all(struct virtio_device *vd)
 
 uint32_t virtio_device_features(const struct virtio_device *vd)
 {
+	if (vd->s.legacy && vd->s.device_features_sel)
+		return 0;
 	return vd->s.device_features_sel < 2 ? (uint32_t)(vd->offered >> (32 * vd->s.device_features_sel)) : 0;
 }
 
@@ -225,13 +228,38 @@ void virtio_set_driver_features(struct virtio_device *vd, uint32_t word)
 		return;
 	vd->s.driver_features &= ~(UINT64_C(0xffffffff) << shift);
 	vd->s.driver_features |= (uint64_t)word << shift;
+	if (vd->s.legacy && !vd->active) /* no FEATURES_OK: what is known of both holds at once */
+		vd->features = (uint32_t)(vd->s.driver_features & vd->offered);
 }
 
 static bool features_ok(const struct virtio_device *vd)
 {
 	uint64_t f = vd->s.driver_features;
 
-	return !(f & ~vd->offered) && f & FEATURE_VERSION_1;
+	if (vd->s.legacy || f & ~vd->offered || !(f & FEATURE_VERSION_1))
+		return false;
+	return f & VIRTIO_ACCESS_PLATFORM || !(vd->offered & VIRTIO_ACCESS_PLATFORM);
+}
+
+bool virtio_accepts_status(const struct virtio_device *vd, uint8_t status)
+{
+	uint8_t old = vd->s.status, set = status & ~old;
+
+	if (!status)
+		return true;
+	if (vd->resetting || set & ~STATUS_DRIVER_BITS || old & ~status & STATUS_DRIVER_BITS)
+		return false;
+	if (set & VIRTIO_STATUS_FEATURES_OK && (!(status & VIRTIO_STATUS_DRIVER) || !features_ok(vd)))
+		return false;
+	if (!(set & VIRTIO_STATUS_DRIVER_OK))
+		return true;
+	return (vd->s.legacy || old & VIRTIO_STATUS_FEATURES_OK) && !(old & VIRTIO_STATUS_NEEDS_RESET);
+}
+
+void virtio_offer_access_platform(struct virtio_device *vd)
+{
+	vd->offered |= VIRTIO_ACCESS_PLATFORM;
+	vd->modern = true;
 }
 
 /* Queues and device come alive. A failure is followed by NEEDS_RESET or a reset, which undo what was done. */
@@ -244,6 +272,7 @@ static int activate(struct virtio_device *vd, const char **ret_why)
 
 		if (!q->s.ready)
 			continue;
+		q->big_endian = vd->s.legacy;
 		r = queue_start(q, vd->env->memory, vd->features);
 		if (r < 0) {
 			*ret_why = "a queue that is not aligned, not in RAM, or of a wrong size";
@@ -295,7 +324,7 @@ static void reset(struct virtio_device *vd)
 	}
 	vd->features = 0;
 	/* The generation goes on counting: a driver must not take the old one for the new. */
-	vd->s = (struct virtio_state){.config_generation = vd->s.config_generation};
+	vd->s = (struct virtio_state){.config_generation = vd->s.config_generation, .legacy = vd->s.legacy};
 	vd->resetting = false;
 	tell_changed(vd);
 }
@@ -320,10 +349,10 @@ void virtio_set_status(struct virtio_device *vd, uint8_t status)
 			vd->features = vd->s.driver_features;
 	}
 	/* 3.1.1: queues are set up in between, so FEATURES_OK has been there before. */
-	if (!(old & VIRTIO_STATUS_FEATURES_OK) || old & VIRTIO_STATUS_NEEDS_RESET)
+	if (!(old & VIRTIO_STATUS_FEATURES_OK || vd->s.legacy) || old & VIRTIO_STATUS_NEEDS_RESET)
 		set &= ~VIRTIO_STATUS_DRIVER_OK;
 	vd->s.status |= set;
-	if (set & VIRTIO_STATUS_DRIVER_OK) {
+	if (set & VIRTIO_STATUS_DRIVER_OK && !vd->active) {
 		if (activate(vd, &why) < 0) {
 			virtio_broken(vd, why);
 			return;
@@ -333,6 +362,31 @@ void virtio_set_status(struct virtio_device *vd, uint8_t status)
 		return;
 	}
 	tell_changed(vd);
+}
+
+void virtio_ring_early(struct virtio_device *vd, uint32_t n)
+{
+	const char *why = NULL;
+
+	virtio_lock(vd);
+	if (vd->s.legacy && !vd->active && !vd->resetting && n < vd->n_queues && vd->queue[n].q.s.ready &&
+	    !(vd->s.status & VIRTIO_STATUS_NEEDS_RESET)) {
+		if (activate(vd, &why) < 0)
+			virtio_broken(vd, why);
+		else
+			ring_all(vd);
+	}
+	virtio_unlock(vd);
+}
+
+int virtio_set_legacy(struct virtio_device *vd, bool legacy)
+{
+	if (legacy && (vd->modern || vd->config_size > CONFIG_MAX))
+		return -EOPNOTSUPP;
+	if (vd->s.status || vd->s.driver_features)
+		reset(vd);
+	vd->s.legacy = legacy;
+	return 0;
 }
 
 /* --- queues --- */
@@ -347,7 +401,7 @@ static struct virtio_queue_slot *changeable(struct virtio_device *vd)
 {
 	uint8_t phase = vd->s.status & (VIRTIO_STATUS_FEATURES_OK | VIRTIO_STATUS_DRIVER_OK);
 
-	if (vd->resetting || phase != VIRTIO_STATUS_FEATURES_OK)
+	if (vd->resetting || (vd->s.legacy ? phase != 0 : phase != VIRTIO_STATUS_FEATURES_OK))
 		return NULL;
 	return virtio_selected_queue(vd);
 }
@@ -387,6 +441,30 @@ void virtio_queue_set_ready(struct virtio_device *vd, uint32_t ready)
 	tell_changed(vd);
 }
 
+int virtio_queue_configure(struct virtio_device *vd, uint32_t n, const struct queue_state *want)
+{
+	struct virtio_queue_slot *slot;
+
+	if (n >= vd->n_queues)
+		return -ENOENT;
+	if (want->num > vd->queue[n].max_num)
+		return -EINVAL;
+	vd->s.queue_sel = n;
+	slot = changeable(vd);
+	if (!slot)
+		return -EBUSY;
+	queue_reset(&slot->q, slot->max_num);
+	if (want->num) {
+		slot->q.s.desc = want->desc;
+		slot->q.s.driver = want->driver;
+		slot->q.s.device = want->device;
+		slot->q.s.num = want->num;
+		slot->q.s.ready = true;
+	}
+	tell_changed(vd);
+	return 0;
+}
+
 struct queue *virtio_queue(struct virtio_device *vd, unsigned int n)
 {
 	if (n >= vd->n_queues || !queue_running(&vd->queue[n].q))
@@ -396,19 +474,69 @@ struct queue *virtio_queue(struct virtio_device *vd, unsigned int n)
 
 /* --- configuration space --- */
 
+/* Legacy: from little- to big-endian, or back. [*from, *to) grows to whole fields, since their bytes change places. */
+static void swap_fields(const struct virtio_device *vd, uint8_t *config, uint32_t *from, uint32_t *to)
+{
+	uint32_t at = 0, end;
+
+	for (const char *width = vd->class->config_fields; width && *width; at = end, width++) {
+		end = at + (uint32_t)*width;
+		if (end > vd->config_size)
+			return;
+		if (*from > at && *from < end)
+			*from = at;
+		if (*to > at && *to < end)
+			*to = end;
+		for (uint32_t i = at, k = end - 1; i < k; i++, k--) {
+			uint8_t byte = config[i];
+
+			config[i] = config[k];
+			config[k] = byte;
+		}
+	}
+}
+
+static void read_legacy(struct virtio_device *vd, uint8_t *ret)
+{
+	uint32_t from = 0, to = 0;
+
+	vd->class->config_read(vd->dev, 0, ret, vd->config_size);
+	swap_fields(vd, ret, &from, &to);
+}
+
 void virtio_config_read(struct virtio_device *vd, uint64_t offset, void *buf, unsigned int len)
 {
+	uint8_t config[CONFIG_MAX];
+
 	memset(buf, 0, len);
 	if (offset >= vd->config_size)
 		return;
+	if (vd->s.legacy) {
+		read_legacy(vd, config);
+		memcpy(buf, config + offset, MIN(len, vd->config_size - offset));
+		return;
+	}
 	vd->class->config_read(vd->dev, offset, buf, MIN(len, vd->config_size - offset));
 }
 
 void virtio_config_write(struct virtio_device *vd, uint64_t offset, const void *buf, unsigned int len)
 {
+	uint8_t config[CONFIG_MAX];
+
 	if (vd->resetting || offset >= vd->config_size || !vd->class->config_write)
 		return;
-	vd->class->config_write(vd->dev, offset, buf, MIN(len, vd->config_size - offset));
+	len = MIN(len, vd->config_size - offset);
+	if (vd->s.legacy) {
+		uint32_t from = (uint32_t)offset, to = from + len;
+
+		read_legacy(vd, config);
+		memcpy(config + offset, buf, len);
+		swap_fields(vd, config, &from, &to);
+		buf = config + from;
+		offset = from;
+		len = to - from;
+	}
+	vd->class->config_write(vd->dev, offset, buf, len);
 	tell_changed(vd);
 }
 
@@ -546,7 +674,7 @@ void virtio_resume(struct virtio_device *vd)
 }
 
 #define SAVE_MAGIC UINT32_C(0x6f697672) /* "rvio" */
-#define SAVE_VERSION 1
+#define SAVE_VERSION 2
 
 struct save_header {
 	uint32_t magic, version, device_id, n_queues, state_version, state_size;
@@ -573,6 +701,7 @@ static void fill_header(const struct virtio_device *vd, struct save_header *h)
 	h->s.queue_sel = vd->s.queue_sel;
 	h->s.config_generation = vd->s.config_generation;
 	h->s.status = vd->s.status;
+	h->s.legacy = vd->s.legacy;
 }
 
 int64_t virtio_save(struct virtio_device *vd, void *buf, size_t len)
@@ -618,13 +747,16 @@ static int load_locked(struct virtio_device *vd, const char *buf, struct err *e)
 	if (memcmp(&h, &mine, offsetof(struct save_header, s)))
 		return err_set(e, -EINVAL, "virtio-%s: the saved state is of another device or version", vd->class->name);
 	vd->s = h.s;
-	if (h.s.status & ~known || (h.s.status & VIRTIO_STATUS_FEATURES_OK && !features_ok(vd)) ||
-	    (h.s.status & VIRTIO_STATUS_DRIVER_OK && !(h.s.status & VIRTIO_STATUS_FEATURES_OK))) {
+	vd->s.legacy = *(const uint8_t *)&h.s.legacy & 1;
+	if (h.s.status & ~known || (vd->s.legacy && vd->modern) || (h.s.status & VIRTIO_STATUS_FEATURES_OK && !features_ok(vd)) ||
+	    (h.s.status & VIRTIO_STATUS_DRIVER_OK && !(h.s.status & VIRTIO_STATUS_FEATURES_OK) && !vd->s.legacy)) {
 		r = -EINVAL;
 		why = "its status or features are not this device's";
 		goto fail;
 	}
-	vd->features = h.s.status & VIRTIO_STATUS_FEATURES_OK ? h.s.driver_features : 0;
+	vd->features = h.s.status & VIRTIO_STATUS_FEATURES_OK ? h.s.driver_features :
+		       vd->s.legacy			      ? (uint32_t)(h.s.driver_features & vd->offered) :
+								0;
 	for (unsigned int i = 0; i < vd->n_queues; i++, queues += sizeof(struct queue_state)) {
 		struct queue_state *s = &vd->queue[i].q.s;
 

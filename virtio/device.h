@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/endian.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/util.h"
@@ -41,10 +42,13 @@ struct virtio_env {
 #define VIRTIO_CORE_FEATURES                                                                       \
 	(UINT64_C(1) << 32 /* VERSION_1 */ | UINT64_C(1) << 34 /* RING_PACKED */ |                 \
 	 UINT64_C(1) << 28 /* INDIRECT_DESC */ | UINT64_C(1) << 29 /* EVENT_IDX */)
+#define VIRTIO_ACCESS_PLATFORM (UINT64_C(1) << 33)
 
 struct virtio_class {
 	const char *name;   /* "blk" */
 	uint32_t device_id; /* virtio 1.3, section 5 */
+	/* Widths of the configuration space's fields, in order; what follows them are bytes. For legacy drivers of big-endian guests; NULL: no field has more than a byte. */
+	const char *config_fields;
 	uint32_t state_version, state_size; /* of the plain state struct behind save and load */
 	/* Copies len bytes at offset of the configuration space; the core has checked that they lie in config_size. */
 	void (*config_read)(void *dev, uint32_t offset, void *buf, uint32_t len);
@@ -95,6 +99,7 @@ struct virtio_state {
 	uint32_t device_features_sel, driver_features_sel, queue_sel;
 	uint32_t config_generation;
 	uint8_t status;
+	bool legacy; /* the driver knows the time before 1.0 only, in a big-endian guest: rings, configuration space and device structures are big-endian */
 };
 
 struct virtio_queue_slot {
@@ -123,6 +128,7 @@ struct virtio_device {
 	struct virtio_state s;
 	bool active, paused;
 	bool resetting;	       /* a reset waits for requests in flight: the driver's other accesses change nothing */
+	bool modern;	       /* no legacy driver is served */
 	bool destroying;       /* virtio_put() ends the turn of the loop that virtio_destroy() waits in */
 	unsigned int in_kick;
 	uint64_t signals;      /* queues to signal at the end of kick */
@@ -160,8 +166,18 @@ static inline void virtio_unlock(struct virtio_device *vd)
 void virtio_connect(struct virtio_device *vd, const struct virtio_transport_ops *ops, void *ctx);
 uint32_t virtio_device_features(const struct virtio_device *vd);	  /* the selected word; 0 beyond 63 */
 void virtio_set_driver_features(struct virtio_device *vd, uint32_t word); /* the selected word; only before FEATURES_OK */
-/* 3.1.1: FEATURES_OK refused for bits not offered or without VERSION_1; DRIVER_OK activates; bits are never cleared but by writing 0, which resets. */
+/*
+ * 3.1.1: FEATURES_OK refused for bits not offered, without VERSION_1, or without ACCESS_PLATFORM when that is offered; DRIVER_OK activates; bits are never cleared but by writing
+ * 0, which resets.
+ */
 void virtio_set_status(struct virtio_device *vd, uint8_t status);
+/* Whether that would leave exactly this status, but for what the device itself says. */
+bool virtio_accepts_status(const struct virtio_device *vd, uint8_t status);
+/*
+ * Says which sort of driver comes, from the next negotiation on; a device that a driver has begun with is reset first. Legacy is for transports whose legacy drivers are
+ * big-endian. -EOPNOTSUPP: this device serves no legacy driver.
+ */
+int virtio_set_legacy(struct virtio_device *vd, bool legacy);
 /* The selected queue, or NULL when there is none. */
 struct virtio_queue_slot *virtio_selected_queue(struct virtio_device *vd);
 /* Changes to a queue are taken only from FEATURES_OK to DRIVER_OK and while it is not ready; otherwise ignored. */
@@ -169,8 +185,15 @@ void virtio_queue_set_num(struct virtio_device *vd, uint32_t num);
 enum virtio_area { VIRTIO_AREA_DESC, VIRTIO_AREA_DRIVER, VIRTIO_AREA_DEVICE };
 void virtio_queue_set_address(struct virtio_device *vd, enum virtio_area area, bool high, uint32_t word);
 void virtio_queue_set_ready(struct virtio_device *vd, uint32_t ready);
+/* All of it at once, for queue n: ready, or with num 0 not. -ENOENT: there is none; -EINVAL: num is above its maximum; -EBUSY: not the time for it. */
+int virtio_queue_configure(struct virtio_device *vd, uint32_t n, const struct queue_state *want);
 /* The driver rang queue n (any number); thread-safe, lock not needed. */
 void virtio_ring(struct virtio_device *vd, uint32_t n);
+/*
+ * The same, where it cannot go by eventfd. 3.1.2: legacy drivers use a device before they set DRIVER_OK, and their first ring of a queue stands for it. Takes the lock; virtio_ring()
+ * does not.
+ */
+void virtio_ring_early(struct virtio_device *vd, uint32_t n);
 /* Out-of-range parts read as 0 and swallow writes. */
 void virtio_config_read(struct virtio_device *vd, uint64_t offset, void *buf, unsigned int len);
 void virtio_config_write(struct virtio_device *vd, uint64_t offset, const void *buf, unsigned int len);
@@ -180,6 +203,23 @@ static inline bool virtio_has(const struct virtio_device *vd, unsigned int bit)
 {
 	return vd->features >> bit & 1;
 }
+/* Numbers of a request or reply: little-endian, but for legacy drivers. */
+#define VIRTIO_NUMBER(bits)                                                                        \
+	static inline uint##bits##_t virtio_get##bits(const struct virtio_device *vd, const void *p) \
+	{                                                                                          \
+		return vd->s.legacy ? get_be##bits(p) : get_le##bits(p);                           \
+	}                                                                                          \
+	static inline void virtio_put##bits(const struct virtio_device *vd, void *p, uint##bits##_t v) \
+	{                                                                                          \
+		if (vd->s.legacy)                                                                  \
+			put_be##bits(p, v);                                                        \
+		else                                                                               \
+			put_le##bits(p, v);                                                        \
+	}
+VIRTIO_NUMBER(16)
+VIRTIO_NUMBER(32)
+VIRTIO_NUMBER(64)
+#undef VIRTIO_NUMBER
 /* May new requests be taken? kick is only called then; other sources of work (input) ask, or go through virtio_kick_later(). */
 static inline bool virtio_running(const struct virtio_device *vd)
 {

@@ -41,6 +41,7 @@ enum { C_MAC = 0, C_STATUS = 6, C_PAIRS = 8, C_MTU = 10, C_SIZE = 12 };
 /* The header, 5.1.6: offsets; flags and types. */
 enum { H_FLAGS = 0, H_GSO_TYPE = 1, H_GSO_SIZE = 4, H_NUM_BUFFERS = 10 };
 #define H_NEEDS_CSUM 1
+#define H_LEGACY 10 /* bytes of a legacy driver's without MRG_RXBUF: no num_buffers */
 enum { GSO_NONE = 0, GSO_TCPV4 = 1, GSO_TCPV6 = 4, GSO_ECN = 0x80 };
 
 /* The control queue, 5.1.6.5 */
@@ -134,6 +135,20 @@ static void lose_link(struct net *net, int r)
 	virtio_config_changed(net->vd);
 }
 
+/* --- the header of a legacy driver, 5.1.6.1 --- */
+
+static size_t header_size(const struct net *net)
+{
+	return net->vd->s.legacy && !virtio_has(net->vd, F_MRG_RXBUF) ? H_LEGACY : LINK_HEADER;
+}
+
+/* Between the driver's byte order and the link's, which are one but for legacy drivers. */
+static void header_order(const struct net *net, uint8_t *h)
+{
+	for (unsigned int at = 2; at < H_NUM_BUFFERS; at += 2)
+		put_le16(h + at, virtio_get16(net->vd, h + at));
+}
+
 /* --- receive --- */
 
 /* Makes room at the end of the tables by moving what is held to their start. */
@@ -169,7 +184,7 @@ static int rx_gather(struct pair *p, struct queue *q, uint64_t need)
 		if (r <= 0)
 			return r;
 		/* 5.1.6.3.1: at least the header fits. */
-		if (c->n_out || c->in_len < LINK_HEADER)
+		if (c->n_out || c->in_len < header_size(p->net))
 			return -EPROTO;
 		p->n_held++;
 		p->iov_end += c->n_in;
@@ -199,8 +214,9 @@ static void rx_deliver(struct pair *p, struct queue *q, uint64_t len)
 		p->room -= c[n].in_len;
 		n++;
 	}
-	put_le16(count, (uint16_t)n);
-	chain_write(c, H_NUM_BUFFERS, count, sizeof(count));
+	virtio_put16(p->net->vd, count, (uint16_t)n);
+	if (header_size(p->net) == LINK_HEADER)
+		chain_write(c, H_NUM_BUFFERS, count, sizeof(count));
 	/* 5.1.6.4.1: the kernel says DATA_VALID also to a driver that did not ask. */
 	if (!(p->net->s.offloads & BIT(F_GUEST_CSUM)))
 		chain_write(c, H_FLAGS, "\0", 2);
@@ -228,6 +244,29 @@ static void rx_unspill(struct pair *p, struct queue *q)
 	rx_deliver(p, q, len);
 }
 
+/* A legacy driver's frame comes through the spill, where its header is made: as rx_frame. */
+static int rx_legacy(struct pair *p)
+{
+	struct net *net = p->net;
+	size_t size = header_size(net);
+	uint8_t header[LINK_HEADER];
+	struct iovec iov[] = {{header, sizeof(header)}, {p->spill + size, sizeof(p->spill) - size}};
+	int64_t len = link_receive(net->link, p->index, iov, 2);
+
+	if (len == -EBADFD || len == -ENODEV)
+		lose_link(net, (int)len);
+	if (len < 0)
+		return 0;
+	header_order(net, header);
+	memcpy(p->spill, header, size);
+	len += (int64_t)size - LINK_HEADER;
+	if (len <= (int64_t)size || (!virtio_has(net->vd, F_MRG_RXBUF) && (uint64_t)len > p->room))
+		return 1;
+	p->frame = (uint64_t)len;
+	p->direct = 0;
+	return 1;
+}
+
 /* One frame: 1 when there may be more, 0 when there is no frame or no buffer, -errno. */
 static int rx_frame(struct pair *p, struct queue *q)
 {
@@ -253,6 +292,8 @@ static int rx_frame(struct pair *p, struct queue *q)
 	}
 	if (!p->n_held)
 		return queue_doorbell_on(q);
+	if (net->vd->s.legacy)
+		return rx_legacy(p);
 	iov = p->iov + p->iov_first;
 	p->iov[p->iov_end] = (struct iovec){p->spill, sizeof(p->spill)};
 	len = link_receive(net->link, p->index, iov, p->iov_end - p->iov_first + 1);
@@ -336,14 +377,15 @@ static bool tx_header_ok(const struct net *net, uint8_t *h)
 static int64_t tx_frame(struct pair *p, struct chain *c)
 {
 	struct net *net = p->net;
-	uint8_t header[LINK_HEADER];
+	uint8_t header[LINK_HEADER] = {0};
 	struct iovec *iov = c->iov;
-	size_t skip = LINK_HEADER;
+	size_t skip = header_size(net);
 	unsigned int n = c->n_out;
 
-	if (c->out_len <= LINK_HEADER || c->out_len > FRAME_MAX)
+	if (c->out_len <= skip || c->out_len > FRAME_MAX)
 		return 0;
-	chain_read(c, 0, header, sizeof(header));
+	chain_read(c, 0, header, skip);
+	header_order(net, header);
 	if (!tx_header_ok(net, header))
 		return 0;
 	while (skip >= iov->iov_len) {
@@ -428,7 +470,7 @@ static uint8_t ctrl_mq(struct net *net, const struct chain *c)
 
 	if (!virtio_has(net->vd, F_MQ) || chain_read(c, 2, raw, sizeof(raw)) != sizeof(raw))
 		return CTRL_ERR;
-	n = get_le16(raw);
+	n = virtio_get16(net->vd, raw);
 	if (!n || n > net->n_pairs || link_set_pairs(net->link, n) < 0)
 		return CTRL_ERR;
 	net->s.pairs = n;
@@ -444,7 +486,7 @@ static uint8_t ctrl_offloads(struct net *net, const struct chain *c)
 
 	if (!virtio_has(net->vd, F_CTRL_GUEST_OFFLOADS) || chain_read(c, 2, raw, sizeof(raw)) != sizeof(raw))
 		return CTRL_ERR;
-	want = get_le64(raw);
+	want = virtio_get64(net->vd, raw);
 	if (want & ~(GUEST_OFFLOADS & net->vd->features))
 		return CTRL_ERR;
 	net->s.offloads = want;
@@ -638,6 +680,7 @@ static void net_destroy(void *dev)
 static const struct virtio_class net_class = {
 	.name = "net",
 	.device_id = DEVICE_ID_NET,
+	.config_fields = "\1\1\1\1\1\1\2\2\2",
 	.state_version = 1,
 	.state_size = sizeof(struct net_state),
 	.config_read = net_config_read,
@@ -703,6 +746,7 @@ int virtio_net_create(const struct virtio_net_config *config, const struct virti
 	}
 	net->vd = vd;
 	if (config->vhost) {
+		vd->modern = true; /* the header's byte order is the tap's */
 		vd->offered &= ~(VHOST_RING_FEATURES | VIRTIO_CORE_FEATURES) | vhost_features(config->vhost);
 		r = vhost_net_create(vd, config->vhost, config->link, pairs, &net->vhost);
 	}

@@ -36,6 +36,7 @@ struct queue {
 	struct memory *memory;
 	struct slice desc, driver, device;
 	bool event_idx, indirect;
+	bool big_endian; /* a legacy ring of a big-endian guest (2.7, legacy interfaces): set before queue_start, split only */
 };
 
 /* Puts the state to its value after reset; num becomes max_num. */

@@ -20,7 +20,7 @@
 
 static uint16_t available(struct queue *q, memory_order order)
 {
-	return slice_load_le16(&q->driver, AVAIL_IDX, order) - q->s.next_avail;
+	return queue_16(q, slice_load_le16(&q->driver, AVAIL_IDX, order)) - q->s.next_avail;
 }
 
 /* A descriptor in two loads: a guest that changes it meanwhile is seen at one moment for each half, and never again. */
@@ -31,10 +31,10 @@ static void read_desc(struct queue *q, uint16_t i, struct desc *ret)
 	uint64_t high = slice_load_le64(&q->desc, at + 8, memory_order_relaxed);
 
 	*ret = (struct desc){
-		.addr = low,
-		.len = (uint32_t)high,
-		.flags = (uint16_t)(high >> 32),
-		.link = (uint16_t)(high >> 48),
+		.addr = q->big_endian ? __builtin_bswap64(low) : low,
+		.len = queue_32(q, (uint32_t)high),
+		.flags = queue_16(q, (uint16_t)(high >> 32)),
+		.link = queue_16(q, (uint16_t)(high >> 48)),
 	};
 }
 
@@ -102,8 +102,8 @@ static int split_pop(struct queue *q, struct chain *c)
 	if (n > s->num || in_flight >= s->num)
 		return -EPROTO;
 	queue_chain_start(c);
-	c->id = slice_load_le16(&q->driver, AVAIL_RING + 2 * (size_t)(s->next_avail & (s->num - 1)),
-				memory_order_relaxed);
+	c->id = queue_16(q, slice_load_le16(&q->driver, AVAIL_RING + 2 * (size_t)(s->next_avail & (s->num - 1)),
+					    memory_order_relaxed));
 	c->n_desc = 1;
 	r = walk(q, c, c->id);
 	if (r >= 0)
@@ -127,15 +127,15 @@ static void split_push(struct queue *q, const struct chain *c, const uint32_t *w
 	for (unsigned int i = 0; i < n; i++) {
 		size_t at = USED_RING + 8 * (size_t)(s->next_used & (s->num - 1));
 
-		slice_store_le32(&q->device, at, c[i].id, memory_order_relaxed);
-		slice_store_le32(&q->device, at + 4, MIN(written[i], c[i].in_len), memory_order_relaxed);
+		slice_store_le32(&q->device, at, queue_32(q, c[i].id), memory_order_relaxed);
+		slice_store_le32(&q->device, at + 4, queue_32(q, MIN(written[i], c[i].in_len)), memory_order_relaxed);
 		queue_stored(q, s->device + at, 8);
 		s->next_used++;
 		if (s->next_used == s->signalled_used) /* once around without a decision: the next one must not compare */
 			s->signalled_valid = false;
 	}
 	/* Pairs with the driver's read barrier after it has read used->idx (2.7.14): data and ring entries come first. */
-	slice_store_le16(&q->device, USED_IDX, s->next_used, memory_order_release);
+	slice_store_le16(&q->device, USED_IDX, queue_16(q, s->next_used), memory_order_release);
 	queue_stored(q, s->device + USED_IDX, 2);
 }
 
@@ -155,8 +155,8 @@ static bool split_wants_interrupt(struct queue *q)
 	if (valid && now == before)
 		return false;
 	if (!q->event_idx)
-		return !(slice_load_le16(&q->driver, AVAIL_FLAGS, memory_order_relaxed) & AVAIL_NO_INTERRUPT);
-	event = slice_load_le16(&q->driver, AVAIL_RING + 2 * (size_t)s->num, memory_order_relaxed);
+		return !(queue_16(q, slice_load_le16(&q->driver, AVAIL_FLAGS, memory_order_relaxed)) & AVAIL_NO_INTERRUPT);
+	event = queue_16(q, slice_load_le16(&q->driver, AVAIL_RING + 2 * (size_t)s->num, memory_order_relaxed));
 	/* 2.7.7.2: interrupt when the entry numbered used_event is one of those written since the last decision. */
 	return !valid || (uint16_t)(event - before) < (uint16_t)(now - before);
 }
@@ -165,7 +165,7 @@ static void split_doorbell_off(struct queue *q)
 {
 	if (q->event_idx)
 		return; /* avail_event lies behind: the driver has no reason to ring */
-	slice_store_le16(&q->device, USED_FLAGS, USED_NO_NOTIFY, memory_order_relaxed);
+	slice_store_le16(&q->device, USED_FLAGS, queue_16(q, USED_NO_NOTIFY), memory_order_relaxed);
 	queue_stored(q, q->s.device + USED_FLAGS, 2);
 }
 
@@ -174,7 +174,7 @@ static bool split_doorbell_on(struct queue *q)
 	size_t at = USED_RING + 8 * (size_t)q->s.num;
 
 	if (q->event_idx) {
-		slice_store_le16(&q->device, at, q->s.next_avail, memory_order_relaxed);
+		slice_store_le16(&q->device, at, queue_16(q, q->s.next_avail), memory_order_relaxed);
 		queue_stored(q, q->s.device + at, 2);
 	} else {
 		slice_store_le16(&q->device, USED_FLAGS, 0, memory_order_relaxed);
