@@ -277,6 +277,5 @@ struct css_chsc_header {
 #define CHSC_NO_EVENT 0x0005
 #define CHSC_BAD_FORMAT 0x0007
 #define CHSC_BAD_IMAGE 0x0008
-#define CHSC_DOMAIN_REFUSED 0x0101
 
 #endif
