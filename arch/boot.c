@@ -105,6 +105,7 @@ static int load_files(struct machine *m, struct boot *b, const struct boot_layou
 	};
 	const uint64_t ram_end = m->ram_base + m->ram_size;
 	const uint64_t low_end = m->ram_base + MIN(m->ram_size, l->low);
+	const uint64_t end = l->reach ? MIN(ram_end, round_down(m->ram_base, GIB(1)) + l->reach) : ram_end;
 	const uint64_t dtb_room = round_up(KIB(32) + m->n_vcpus * KIB(4) + m->n_nodes * 512 + strlen(m->boot.cmdline ? m->boot.cmdline : ""),
 					   KIB(64));
 	uint64_t initrd = 0, initrd_size = b->initrd.path ? b->initrd.size : 0, dtb = 0;
@@ -121,14 +122,14 @@ static int load_files(struct machine *m, struct boot *b, const struct boot_layou
 	} else {
 		r = image_load(&b->kernel, &target, &kernel, e);
 		if (r >= 0)
-			dtb = place(&kernel, low_end, ram_end, dtb_room, KIB(64));
+			dtb = place(&kernel, low_end, end, dtb_room, KIB(64));
 	}
 	if (r < 0)
 		return r;
 	if (!dtb)
 		return no_room(m, kernel.end - m->ram_base + initrd_size + dtb_room, e);
 	if (initrd_size) {
-		initrd = place(&kernel, dtb < low_end ? dtb : low_end, dtb < low_end ? ram_end : dtb, initrd_size, KIB(4));
+		initrd = place(&kernel, dtb < low_end ? dtb : low_end, dtb < low_end ? end : dtb, initrd_size, KIB(4));
 		if (!initrd || ranges_overlap(initrd, initrd_size, dtb, dtb_room))
 			return no_room(m, kernel.end - m->ram_base + initrd_size + dtb_room + KIB(64), e);
 		r = image_read_to(&b->initrd, m->memory, initrd, e);

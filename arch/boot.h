@@ -18,6 +18,7 @@ struct boot_layout {
 	uint16_t elf_machine;
 	int (*header)(const uint8_t head[IMAGE_HEAD], struct image_header *ret, struct err *e);
 	uint64_t low; /* tree and initrd go below this distance from the start of RAM where they fit: every kernel reaches them there */
+	uint64_t reach; /* elsewhere they end below this distance from the GiB that the RAM begins in; 0: anywhere */
 	/* The whole tree; *ret_blob is the caller's. initrd_size 0: none. */
 	int (*write_tree)(struct machine *m, uint64_t initrd, uint64_t initrd_size, void **ret_blob, size_t *ret_size, struct err *e);
 };

@@ -241,6 +241,11 @@ for words in '-k x' '--name x' '--tty 0'; do
 	run 2 test guest1 $words
 	sentence 'not for tests'
 done
+for words in '"tty": ["0"]' '"firmware": "guest1"'; do
+	echo "{$words}" >notests.json
+	run 2 test --config notests.json guest1
+	sentence 'not for tests'
+done
 run 2 test guest1 -c0
 sentence 'cpus.*1 to 512'
 run 1 test --config nofile guest1

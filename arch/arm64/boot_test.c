@@ -108,6 +108,35 @@ static void test_image(void)
 	close(fd2);
 }
 
+/* Where the low RAM is taken by the kernel, tree and initrd still lie in the window that booting.rst gives them. */
+static void test_window(void)
+{
+	char path[32], initrd_path[32];
+	int fd, fd2 = tm_file("initrd!", 7, initrd_path);
+	struct err e = { 0 };
+	uint64_t dtb, initrd;
+	void *fdt;
+
+	make_image(0, GIB(1), 0xa);
+	fd = tm_file(image, sizeof(image), path);
+	for (unsigned int i = 0; i < 2; i++) {
+		tm_init(&t, 1);
+		t.m.ram_size = i ? GIB(48) : GIB(3);
+		t.m.ram_base = i ? GIB(3) + MIB(64) : ARM64_RAM_BASE;
+		CHECK_EQ(start(path, initrd_path, &e), 0);
+		dtb = tm_reg(&t, 0, ARM64_REG_X(0));
+		fdt = tm_tree(t.m.memory, dtb);
+		initrd = fdt ? tree_u64(fdt, "/chosen", "linux,initrd-start") : 0;
+		CHECK(dtb > t.m.ram_base + GIB(1) && initrd > t.m.ram_base + GIB(1));
+		CHECK(dtb < (i ? GIB(35) : GIB(5)) && initrd + 7 <= (i ? GIB(35) : GIB(5)));
+		CHECK(!i || dtb > GIB(34)); /* as high as they may */
+		free(fdt);
+		tm_destroy(&t);
+	}
+	close(fd);
+	close(fd2);
+}
+
 /* Trees that differ: a hypervisor, a 32-bit guest, many vCPUs, RAM elsewhere; dtc has nothing to say of any. */
 static void test_machines(void)
 {
@@ -391,6 +420,7 @@ static void test_firmware(void)
 int main(void)
 {
 	test_image();
+	test_window();
 	test_machines();
 	test_headers();
 	test_flat_and_32bit();

@@ -72,6 +72,7 @@ static const struct boot_layout layout64 = {
 	.elf_machine = EM_AARCH64,
 	.header = image_header,
 	.low = LOW_RAM,
+	.reach = GIB(32), /* booting.rst: kernel and initrd lie in a window of 32 GiB, aligned to 1 GiB */
 	.write_tree = arm64_fdt_build,
 };
 

@@ -61,6 +61,11 @@ static int number(const struct test *t, const char *name, const char *text, unsi
 	return 0;
 }
 
+static int not_for_tests(const struct test *t, const char *name)
+{
+	return cli_misused(t->command, "--%s is not for tests: each file is the kernel of a machine of its own, its console is read", name);
+}
+
 static int take_option(void *ctx, const char *name, const char *value)
 {
 	struct test *t = ctx;
@@ -78,7 +83,7 @@ static int take_option(void *ctx, const char *name, const char *value)
 	else if (!strcmp(name, "junit"))
 		t->junit = value;
 	else if (!strcmp(name, "kernel") || !strcmp(name, "firmware") || !strcmp(name, "name") || !strcmp(name, "tty"))
-		return cli_misused(t->command, "--%s is not for tests: each file is the kernel of a machine of its own, its console is read", name);
+		return not_for_tests(t, name);
 	else
 		return run_option(t->command, t->config, name, value);
 	return 0;
@@ -224,6 +229,11 @@ int test_main(const struct cli_command *command, int argc, char **argv)
 		status = cli_set(command, t.config, "nodefaults", NULL);
 	else
 		goto out;
+	/* From a file of --config, whose kernel and name are each test's own in the end. */
+	if (!status && lkvm_config_get(t.config, "tty", NULL, 0) > 0)
+		status = not_for_tests(&t, "tty");
+	if (!status && lkvm_config_get(t.config, "firmware", NULL, 0) > 0)
+		status = not_for_tests(&t, "firmware");
 	if (!status && !t.suite.n)
 		status = cli_misused(command, "name the tests to run: lkvm test FILE...");
 	if (!status)

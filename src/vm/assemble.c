@@ -123,6 +123,8 @@ int vm_assemble(struct lkvm_vm *vm, struct hv *hv, struct err *e)
 		return err_set(e, -EINVAL, "--kernel and --firmware: one of them starts the guest; leave the other out");
 	if (vm->config->initrd && vm->config->firmware)
 		log_warning(&vm->log, "--initrd is not used: firmware finds its own");
+	if (vm->config->firmware_address && !vm->config->firmware)
+		log_warning(&vm->log, "--firmware-address is not used: no --firmware is given, and a kernel goes where it says itself");
 	if ((r = make_machine(vm, e)) < 0)
 		return r;
 	m->n_vcpus = (unsigned int)vm->config->cpus; /* prepare checks the number against the host's */

@@ -395,6 +395,24 @@ static void test_stdout_path(void)
 }
 
 /* Firmware in the kernel's place, and a flash in a machine that has room for it. */
+/* An address for firmware that is not there is said, once. */
+static void test_firmware_address_alone(void)
+{
+	unsigned int lines[2];
+
+	for (unsigned int i = 0; i < 2; i++) {
+		struct test_vm t;
+
+		tv_init(&t);
+		if (i)
+			tv_set(&t, "firmware-address", "0x80000000");
+		CHECK_EQ(tv_create(&t), 0);
+		lines[i] = atomic_load(&t.log_lines);
+		tv_done(&t);
+	}
+	CHECK_EQ(lines[1], lines[0] + 1);
+}
+
 static void test_firmware_and_flash(void)
 {
 	static const struct scripted_step steps[] = {
@@ -451,6 +469,7 @@ int main(void)
 	test_destroy();
 	test_stdout_path();
 	test_bad_config();
+	test_firmware_address_alone();
 	test_firmware_and_flash();
 	test_failing_calls();
 	return test_result();
