@@ -144,7 +144,9 @@ int css_rchp(struct css *css, uint64_t gr1)
 	if (gr1 & UINT32_C(0xff00ff00))
 		return -CSS_PGM_OPERAND;
 	pthread_mutex_lock(&css->lock);
-	if ((uint8_t)gr1 != CSS_PATH_ID || (image && (!css->s.mcsse || image != CSS_ID)))
+	if (image && !css->s.mcsse)
+		cc = -CSS_PGM_OPERAND;
+	else if ((uint8_t)gr1 != CSS_PATH_ID || (image && image != CSS_ID))
 		cc = 3;
 	else
 		css_report(css, CRW_SOLICITED, CRW_RSC_PATH, CRW_ERC_INITIALIZED, CSS_PATH_ID);
