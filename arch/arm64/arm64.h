@@ -25,6 +25,8 @@
 #define ARM64_PVTIME_BASE UINT64_C(0x04000000) /* stolen time, 64 bytes a vCPU (Arm DEN0057A) */
 #define ARM64_PVTIME_SIZE KIB(64)
 #define ARM64_GIC_DIST_BASE UINT64_C(0x3fff0000) /* the rest of the GIC directly below */
+#define ARM64_REDIST_FLOOR UINT64_C(0x3e000000)	 /* 254 redistributors and an ITS, or 255; */
+#define ARM64_REDIST_MORE UINT64_C(0x20000000)	 /* those of further vCPUs from here up */
 #define ARM64_RAM_BASE UINT64_C(0x80000000)	 /* or what -m SIZE@ADDRESS says, at or above this */
 
 #define ARM64_MIN_RAM MIB(32)

@@ -40,7 +40,7 @@ struct gic_config {
 	unsigned int n_spis;		 /* wished, 1 to GIC_MAX_SPIS; rounded up to full blocks of 32 */
 	uint64_t dist_base;		 /* aligned to 64 KiB */
 	uint64_t redist_floor;		 /* the redistributors below the distributor do not reach below this address */
-	uint64_t redist_high;		 /* those of further vCPUs start here (above RAM, aligned to 64 KiB); 0: no place */
+	uint64_t redist_high;		 /* those of further vCPUs start here, in a region of their own (aligned to 64 KiB); 0: no place */
 	struct bus *bus;		 /* for the v2m frame */
 	uint32_t phandle;		 /* the GIC's; the ITS's or the frame's is the next */
 	bool nested;			 /* the guests have an EL2: the maintenance interrupt is set and stands in the tree */

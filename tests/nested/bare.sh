@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic aia arm64*
+# hosts: plic plic-kernel aia arm64*
 # limit: 240
 # Guests without an operating system (tests/guest): interrupts under load and their edge cases, interrupt controllers, virtio-mmio
 # registers, firmware calls and other exits. Each prints PASS, FAIL and SKIP lines and powers off, with "system failure" after a FAIL.
@@ -35,14 +35,15 @@ irqstress() {
 }
 
 case $ARCH in
-riscv64) bare="irqstress plic exits mmio ends" ;;
-arm64) bare="irqstress gic exits mmio flash pl031 ends-arm64" ;;
+riscv64) bare="irqstress plic plicstress exits mmio ends" ;;
+arm64) bare="irqstress gic exits mmio many flash pl031 ends-arm64" ;;
 esac
 [ -f /root/bare-irqstress ] || { skip guests "they are not beside this lkvm: give --lkvm one that stands in its build folder"; bare=''; }
 # The console that arm64's guests write to is the serial port.
 virtio_console="--console virtio"
 case $FLAVOUR in
 aia) chips="plic aia" ;;
+plic-kernel) chips=plic-kernel ;;
 arm64-gicv2) chips="gicv2m gicv2" ;;
 arm64*) chips="gicv3-its gicv3" ;;
 *) chips=plic ;;
@@ -60,8 +61,21 @@ for test in $bare; do
 		done
 		;;
 	plic)
-		bare plic-1 plic --irqchip plic -c1
-		bare plic-3 plic --irqchip plic -c3
+		bare plic-1 plic --irqchip "${chips%% *}" -c1
+		bare plic-3 plic --irqchip "${chips%% *}" -c3
+		;;
+	plicstress)
+		# The same program on the PLIC in the kernel, where disks are edges, and on the one in user space.
+		disks='' words=steps=300
+		for n in 0 1 2 3 4 5 6 7 8 9 10 11; do
+			dd if=/dev/zero of=source$n bs=64K count=1 2>/dev/null
+			disks="$disks -d source$n"
+		done
+		[ "$FLAVOUR" != plic-kernel ] || words="$words edge"
+		for n in 1 3 8; do
+			# shellcheck disable=SC2086
+			bare "plicstress-$n" plicstress --irqchip "${chips%% *}" -c$n $disks -p "$words"
+		done
 		;;
 	el2)
 		bare el2 el2 --nested -c1
@@ -76,6 +90,10 @@ for test in $bare; do
 			# shellcheck disable=SC2086
 			bare "mmio-$chip" mmio --irqchip $chip -c1 -d disk0 --rng --balloon $virtio_console -p "resets=30"
 		done
+		;;
+	many)
+		# 512 of them have their redistributors in two regions; only where there is a GICv3.
+		[ "$FLAVOUR" = arm64-gicv2 ] || bare many many --irqchip gicv3 -c512
 		;;
 	gic)
 		for chip in $chips; do
