@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic aia rv64 arm64*
+# hosts: plic plic-kernel aia rv64 arm64* s390x*
 # limit: 300
 # Debian's kernel with 1, 2 and 8 CPUs, on the interrupt controller this host should lead to.
 
@@ -9,6 +9,7 @@ rv64) irqs=plic counts=2 ;;
 arm64-gicv2) irqs='gic-0|gicv2' counts='1 2 8' ;;
 arm64 | arm64-nvhe) irqs=gicv3 counts='1 2 8' ;;
 arm64*) irqs=gicv3 counts='1 2' ;;
+s390x*) irqs=vir counts='1 8' ;;
 *) irqs=plic counts='1 2 8' ;;
 esac
 for n in $counts; do
@@ -18,4 +19,11 @@ for n in $counts; do
 	has "irqs-$n" "^guest: irqs .*($irqs)"
 	has "memory-$n" "^guest: memory (1[89]|2[0-4])[0-9] MiB"
 done
-has rtc "^guest: rtc .* [0-9]{10}"
+if [ "$ARCH" = s390x ]; then
+	guest 140 run -k "$DEBIAN" -i "$INITRD" -c2 -m 256 -p "loglevel=4 lkvmtest=info"
+	exits exit-2 0
+	has cpus-2 "^guest: cpus 2"
+	has debian "^lkvm guest is up .Linux 6\.1\.0-"
+else
+	has rtc "^guest: rtc .* [0-9]{10}"
+fi

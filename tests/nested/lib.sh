@@ -6,7 +6,7 @@
 # It runs in an empty folder of its own on tmpfs and says any number of results:
 #   ok WHAT | not_ok WHAT REASON | skip WHAT REASON     WHAT is a word of [a-z0-9-]
 # Known: $LKVM, $IMAGE and $INITRD (Debian's kernel and the guest image), $SMALL (a small kernel with every driver built
-# in, or empty), $ARCH and $FLAVOUR, $SERIAL (the address of the guest's first serial port), $LOGS (a folder that comes back), /root (what --add brought).
+# in, or empty), $DEBIAN (Debian's kernel, where $IMAGE is a quicker one: on s390x), $ARCH and $FLAVOUR, $SERIAL (the address of the guest's first serial port), $LOGS (a folder that comes back), /root (what --add brought).
 
 ok() { echo "ok $TEST/$1" >>"$RESULTS"; }
 skip() { echo "skip $TEST/$1 # $2" >>"$RESULTS"; }
