@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic aia arm64
+# hosts: plic plic-kernel aia arm64
 # limit: 150
 # Input from a pipe reaches the guest, on both consoles; standard streams may be anything.
 

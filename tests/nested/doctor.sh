@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic aia rv64 arm64*
+# hosts: plic plic-kernel aia rv64 arm64*
 # limit: 40
 # What `lkvm doctor` and `lkvm regs` say of this host.
 
@@ -21,6 +21,10 @@ dmesg >dmesg
 case $FLAVOUR-$(uname -r) in
 arm64-protected-6.12*+deb*) has doctor-ptrauth '^ *no +pointer authentication of addresses' "$output" ;;
 arm64*) has doctor-ptrauth '^ *yes +pointer authentication of addresses' "$output" ;;
+esac
+case $FLAVOUR in
+plic-kernel) has doctor-plic '^ *yes +PLIC in the kernel' "$output" ;;
+plic | aia | rv64) has doctor-plic '^ *no +PLIC in the kernel' "$output" ;;
 esac
 command_of 15 regs
 same regs-status "$status" 0

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+# hosts: plic plic-kernel aia arm64
+# limit: 200
+# A network card whose queues the host's kernel serves (vhost-net): ping, a TCP transfer in both directions, a pause in between, several queue pairs.
+
+modprobe vhost_net 2>/dev/null
+if [ ! -c /dev/vhost-net ]; then
+	not_ok device "the host has no /dev/vhost-net"
+	return 0
+fi
+mkdir www
+random www/blob 4
+# On all addresses: the tap is not there yet.
+httpd -p 8080 -h www
+
+# transfer WHAT SECONDS ARGUMENT... : the guest of the network test, with these.
+transfer() {
+	local what=$1 limit=$2 sent nc
+	shift 2
+	rm -f open received
+	mkfifo open
+	nc -l -p 9000 >received <open &
+	nc=$!
+	exec 9>open
+	start run --name vhost -i "$INITRD" -m 256 -p "loglevel=4 lkvmtest=net" "$@"
+	if expect "^guest: mac" 60; then ok "$what-up"; else not_ok "$what-up" "no guest: $(tail -n 1 "$errors")"; fi
+	# The kernel's thread that serves the queues is one of lkvm's.
+	if grep -q vhost "/proc/$pid"/task/*/comm; then ok "$what-served"; else not_ok "$what-served" "lkvm has no thread of vhost"; fi
+	if [ "$what" = pause ]; then
+		"$LKVM" pause --name vhost && sleep 1
+		if grep -q "^guest: send done" "$console"; then not_ok pause-holds "the transfer was over before"; else ok pause-holds; fi
+		"$LKVM" resume --name vhost
+	fi
+	wait_exit "$limit"
+	exits "$what-exit" 0
+	has "$what-ping" "^guest: ping ok"
+	has "$what-big-ping" "^guest: big ping ok"
+	has "$what-fetch" "^guest: fetched $(sum www/blob)"
+	sent=$(sed -n 's/^guest: sent \([0-9a-f]*\).*/\1/p' "$console" | tr -d '\r')
+	pid=$nc
+	wait_exit 10
+	exec 9>&-
+	same "$what-send" "$(wc -c <received) $(sum received)" "$((4 << 20)) $sent"
+}
+
+transfer one 100 -k "$QUICK" -c2 --network mode=tap,host_ip=10.77.0.1,vhost=1
+transfer pause 100 -k "$QUICK" -c1 --network mode=tap,host_ip=10.77.0.1,vhost=1
+transfer pairs 100 -k "$QUICK" -c2 --network mode=tap,host_ip=10.77.0.1,vhost=1,queues=2
+kill "$(pidof httpd)" 2>/dev/null
+
+# Without the device: a sentence, and no guest.
+mv /dev/vhost-net /dev/vhost-net.away
+guest 10 run -k "$QUICK" -i "$INITRD" -m 128 --network mode=tap,vhost=1
+if [ "$status" != 0 ]; then ok missing-status; else not_ok missing-status "the guest ran"; fi
+has missing "/dev/vhost-net.*modprobe vhost_net" "$errors"
+mv /dev/vhost-net.away /dev/vhost-net
