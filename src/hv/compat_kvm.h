@@ -52,7 +52,7 @@
 
 /* Set only, no value (addr is not looked at). */
 #define KVM_DEV_RISCV_PLIC_GRP_CTRL 2
-/* Once: -EBUSY for a second time or while a vCPU is being created; -EINVAL without base address or vCPU; -EEXIST: something else is at the address. */
+/* Once: -EBUSY for a second time or while a vCPU is being created; -EINVAL without base address or vCPU. */
 #define KVM_DEV_RISCV_PLIC_CTRL_INIT 0
 /* Registers and gateways as after CTRL_INIT, but lines keep their level: one that is high requests anew. -EBUSY before CTRL_INIT. */
 #define KVM_DEV_RISCV_PLIC_CTRL_RESET 1
@@ -80,7 +80,7 @@ struct kvm_riscv_plic_state {
 	__u32 nr_contexts;
 	__u8 priority[64 * KVM_DEV_RISCV_PLIC_WORDS];
 	__u64 pending[KVM_DEV_RISCV_PLIC_WORDS];
-	__u64 busy[KVM_DEV_RISCV_PLIC_WORDS];	  /* the gateway has requested and waits for completion; pending ones are */
+	__u64 busy[KVM_DEV_RISCV_PLIC_WORDS];	  /* the gateway waits for completion */
 	__u64 level[KVM_DEV_RISCV_PLIC_WORDS];	  /* level inputs: KVM_IRQ_LINE */
 	__u64 resample[KVM_DEV_RISCV_PLIC_WORDS]; /* level inputs: irqfds with KVM_IRQFD_FLAG_RESAMPLE */
 	__u64 edge[KVM_DEV_RISCV_PLIC_WORDS];	  /* an edge came during service */
