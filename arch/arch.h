@@ -141,8 +141,14 @@ struct arch_ops {
 	 */
 	int (*attach)(struct machine *m, struct virtio_device *vd, unsigned int index, void **ret, struct err *e);
 	void (*detach)(struct machine *m, void *transport);
+	uint64_t (*attached_exits)(const void *transport); /* of vCPUs to it so far, for `lkvm stat`; any thread */
 	/* Loads kernel, initrd and device tree; sets vCPU registers. Also called to start again after a reset. */
 	int (*load)(struct machine *m, struct err *e);
+	/*
+	 * Before each run of vCPU i, on its thread: what others want of it is done. *ret_wait: it is not to run, but to sleep until it is kicked (hv's vcpu_wait). NULL: there is
+	 * nothing of the kind.
+	 */
+	enum arch_verdict (*before_run)(struct machine *m, unsigned int i, bool *ret_wait, struct err *e);
 	/* Everything but HV_EXIT_INTR and HV_EXIT_MMIO that hits a device. */
 	enum arch_verdict (*handle_exit)(struct machine *m, unsigned int i, struct hv_exit *exit, struct err *e);
 	/* All registers of vCPU i, by name; returns their number, fn gets each. The vCPU must not be running. */

@@ -9,6 +9,7 @@
 
 #include "base/endian.h"
 #include "base/sys.h"
+#include "hw/css.h"
 #include "hv/scripted.h"
 
 #define REQUIRE(cond)                                                                              \
@@ -19,7 +20,7 @@
 		}                                                                                  \
 	} while (0)
 
-enum { REG_FEATURES = 0x10, REG_FEATURES_SEL = 0x14, REG_DRIVER_FEATURES = 0x20, REG_DRIVER_FEATURES_SEL = 0x24 };
+enum { REG_DEVICE_ID = 0x08, REG_FEATURES = 0x10, REG_FEATURES_SEL = 0x14, REG_DRIVER_FEATURES = 0x20, REG_DRIVER_FEATURES_SEL = 0x24 };
 enum { REG_QUEUE_SEL = 0x30, REG_QUEUE_MAX = 0x34, REG_QUEUE_NUM = 0x38, REG_QUEUE_READY = 0x44, REG_NOTIFY = 0x50 };
 enum { REG_ISR = 0x60, REG_ACK = 0x64, REG_STATUS = 0x70, REG_DESC = 0x80, REG_DRIVER = 0x90, REG_DEVICE = 0xa0 };
 enum { REG_GENERATION = 0xfc, REG_CONFIG = 0x100 };
@@ -106,6 +107,7 @@ void mock_vm_destroy(struct mock_vm *vm)
 		return;
 	mock_vm_stop(vm);
 	coalescer_destroy(vm->coalescer);
+	css_destroy(vm->css);
 	hv_destroy(vm->hv);
 	bus_remove_reader(vm->bus, &vm->reader);
 	bus_destroy(vm->bus);
@@ -187,25 +189,37 @@ static const struct irq_ops line_ops = {
 	.irqfd = line_irqfd,
 };
 
-struct mock_driver *mock_driver_create(struct mock_vm *vm, struct virtio_device *vd, enum irq_trigger trigger)
+static void mmio_create(struct mock_driver *d)
+{
+	const struct virtio_mmio_config config = {
+		.hv = d->vm->hv,
+		.slot = 8 + d->vm->n_drivers,
+		.base = MOCK_MMIO_BASE + VIRTIO_MMIO_SIZE * (uint64_t)d->vm->n_drivers,
+		.coalescer = d->vm->coalescer,
+		.irq = d->irq,
+	};
+
+	d->base = config.base;
+	REQUIRE(virtio_mmio_create(d->vd, d->vm->bus, &config, &d->mmio, NULL) >= 0);
+}
+
+static void mmio_destroy(struct mock_driver *d)
+{
+	virtio_mmio_destroy(d->mmio);
+}
+
+struct mock_driver *mock_driver_create_over(const struct mock_transport *transport, struct mock_vm *vm,
+					    struct virtio_device *vd, enum irq_trigger trigger)
 {
 	struct mock_driver *d = calloc(1, sizeof(*d));
-	struct virtio_mmio_config config;
 
 	REQUIRE(d);
 	d->vm = vm;
 	d->vd = vd;
-	d->base = MOCK_MMIO_BASE + VIRTIO_MMIO_SIZE * (uint64_t)vm->n_drivers;
+	d->transport = transport;
 	d->irq = (struct irq_line){.ops = &line_ops, .ctx = d, .n = 1 + vm->n_drivers, .trigger = trigger};
-	config = (struct virtio_mmio_config){
-		.hv = vm->hv,
-		.slot = 8 + vm->n_drivers,
-		.base = d->base,
-		.coalescer = vm->coalescer,
-		.irq = d->irq,
-	};
+	transport->create(d);
 	vm->n_drivers++;
-	REQUIRE(virtio_mmio_create(vd, vm->bus, &config, &d->mmio, NULL) >= 0);
 	return d;
 }
 
@@ -213,7 +227,7 @@ void mock_driver_destroy(struct mock_driver *d)
 {
 	if (!d)
 		return;
-	virtio_mmio_destroy(d->mmio);
+	d->transport->destroy(d);
 	free(d);
 }
 
@@ -250,7 +264,40 @@ void mock_write32(struct mock_driver *d, uint32_t offset, uint32_t v)
 	mock_write(d, offset, buf, 4);
 }
 
-void mock_config_read(struct mock_driver *d, uint32_t offset, void *buf, unsigned int len)
+static uint32_t mmio_device_id(struct mock_driver *d)
+{
+	return mock_read32(d, REG_DEVICE_ID);
+}
+
+static uint8_t mmio_status(struct mock_driver *d)
+{
+	return (uint8_t)mock_read32(d, REG_STATUS);
+}
+
+static void mmio_set_status(struct mock_driver *d, uint8_t status)
+{
+	mock_write32(d, REG_STATUS, status);
+}
+
+static uint64_t mmio_offered(struct mock_driver *d)
+{
+	uint64_t f;
+
+	mock_write32(d, REG_FEATURES_SEL, 1);
+	f = (uint64_t)mock_read32(d, REG_FEATURES) << 32;
+	mock_write32(d, REG_FEATURES_SEL, 0);
+	return f | mock_read32(d, REG_FEATURES);
+}
+
+static void mmio_accept(struct mock_driver *d, uint64_t features)
+{
+	mock_write32(d, REG_DRIVER_FEATURES_SEL, 1);
+	mock_write32(d, REG_DRIVER_FEATURES, features >> 32);
+	mock_write32(d, REG_DRIVER_FEATURES_SEL, 0);
+	mock_write32(d, REG_DRIVER_FEATURES, (uint32_t)features);
+}
+
+static void mmio_config_read(struct mock_driver *d, uint32_t offset, void *buf, unsigned int len)
 {
 	uint32_t before;
 
@@ -261,36 +308,113 @@ void mock_config_read(struct mock_driver *d, uint32_t offset, void *buf, unsigne
 	} while (mock_read32(d, REG_GENERATION) != before);
 }
 
+static void mmio_config_write(struct mock_driver *d, uint32_t offset, const void *buf, unsigned int len)
+{
+	mock_write(d, REG_CONFIG + offset, buf, len);
+}
+
+static uint32_t mmio_queue_max(struct mock_driver *d, unsigned int n)
+{
+	mock_write32(d, REG_QUEUE_SEL, n);
+	return mock_read32(d, REG_QUEUE_MAX);
+}
+
+static void mmio_queue_set(struct mock_driver *d, unsigned int n, const struct mock_queue *q)
+{
+	mock_write32(d, REG_QUEUE_SEL, n);
+	mock_write32(d, REG_QUEUE_NUM, q->num);
+	mock_write32(d, REG_DESC, (uint32_t)q->desc);
+	mock_write32(d, REG_DESC + 4, q->desc >> 32);
+	mock_write32(d, REG_DRIVER, (uint32_t)q->driver);
+	mock_write32(d, REG_DRIVER + 4, q->driver >> 32);
+	mock_write32(d, REG_DEVICE, (uint32_t)q->device);
+	mock_write32(d, REG_DEVICE + 4, q->device >> 32);
+	mock_write32(d, REG_QUEUE_READY, 1);
+}
+
+static void mmio_ready(struct mock_driver *d)
+{
+}
+
+static void mmio_notify(struct mock_driver *d, unsigned int n)
+{
+	mock_write32(d, REG_NOTIFY, n);
+}
+
+static uint32_t mmio_isr(struct mock_driver *d)
+{
+	uint32_t isr = mock_read32(d, REG_ISR);
+
+	if (isr)
+		mock_write32(d, REG_ACK, isr);
+	return isr;
+}
+
+const struct mock_transport mock_over_mmio = {
+	.name = "mmio",
+	.create = mmio_create,
+	.destroy = mmio_destroy,
+	.device_id = mmio_device_id,
+	.status = mmio_status,
+	.set_status = mmio_set_status,
+	.offered = mmio_offered,
+	.accept = mmio_accept,
+	.config_read = mmio_config_read,
+	.config_write = mmio_config_write,
+	.queue_max = mmio_queue_max,
+	.queue_set = mmio_queue_set,
+	.ready = mmio_ready,
+	.notify = mmio_notify,
+	.isr = mmio_isr,
+};
+
+uint32_t mock_device_id(struct mock_driver *d)
+{
+	return d->transport->device_id(d);
+}
+
+uint8_t mock_status(struct mock_driver *d)
+{
+	return d->transport->status(d);
+}
+
+void mock_config_read(struct mock_driver *d, uint32_t offset, void *buf, unsigned int len)
+{
+	d->transport->config_read(d, offset, buf, len);
+}
+
+void mock_config_write(struct mock_driver *d, uint32_t offset, const void *buf, unsigned int len)
+{
+	d->transport->config_write(d, offset, buf, len);
+}
+
+uint32_t mock_isr(struct mock_driver *d)
+{
+	return d->transport->isr(d);
+}
+
 /* --- initialisation --- */
 
 void mock_reset(struct mock_driver *d)
 {
-	mock_write32(d, REG_STATUS, 0);
+	d->transport->set_status(d, 0);
 	d->n_queues = 0;
 	d->features = 0;
 }
 
 uint64_t mock_offered(struct mock_driver *d)
 {
-	uint64_t f;
-
-	mock_write32(d, REG_FEATURES_SEL, 1);
-	f = (uint64_t)mock_read32(d, REG_FEATURES) << 32;
-	mock_write32(d, REG_FEATURES_SEL, 0);
-	return f | mock_read32(d, REG_FEATURES);
+	return d->transport->offered(d);
 }
 
 int mock_negotiate(struct mock_driver *d, uint64_t features)
 {
 	mock_reset(d);
-	mock_write32(d, REG_STATUS, ACKNOWLEDGE);
-	mock_write32(d, REG_STATUS, ACKNOWLEDGE | DRIVER);
-	mock_write32(d, REG_DRIVER_FEATURES_SEL, 1);
-	mock_write32(d, REG_DRIVER_FEATURES, features >> 32);
-	mock_write32(d, REG_DRIVER_FEATURES_SEL, 0);
-	mock_write32(d, REG_DRIVER_FEATURES, (uint32_t)features);
-	mock_write32(d, REG_STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK);
-	if (!(mock_read32(d, REG_STATUS) & FEATURES_OK))
+	d->transport->set_status(d, ACKNOWLEDGE);
+	d->transport->set_status(d, ACKNOWLEDGE | DRIVER);
+	d->transport->accept(d, features);
+	d->transport->set_status(d, ACKNOWLEDGE | DRIVER | FEATURES_OK);
+	if (!(mock_status(d) & FEATURES_OK))
 		return -1;
 	d->features = features;
 	return 0;
@@ -308,8 +432,7 @@ void mock_setup_queue(struct mock_driver *d, unsigned int n)
 	uint32_t max;
 
 	memset(q, 0, sizeof(*q));
-	mock_write32(d, REG_QUEUE_SEL, n);
-	max = mock_read32(d, REG_QUEUE_MAX);
+	max = d->transport->queue_max(d, n);
 	if (!max)
 		return;
 	q->num = d->queue_size ? MIN(d->queue_size, max) : max;
@@ -322,14 +445,7 @@ void mock_setup_queue(struct mock_driver *d, unsigned int n)
 	for (unsigned int i = 0; i < q->num; i++)
 		q->next[i] = i + 1;
 	q->avail_wrap = q->used_wrap = true;
-	mock_write32(d, REG_QUEUE_NUM, q->num);
-	mock_write32(d, REG_DESC, (uint32_t)q->desc);
-	mock_write32(d, REG_DESC + 4, q->desc >> 32);
-	mock_write32(d, REG_DRIVER, (uint32_t)q->driver);
-	mock_write32(d, REG_DRIVER + 4, q->driver >> 32);
-	mock_write32(d, REG_DEVICE, (uint32_t)q->device);
-	mock_write32(d, REG_DEVICE + 4, q->device >> 32);
-	mock_write32(d, REG_QUEUE_READY, 1);
+	d->transport->queue_set(d, n, q);
 	d->n_queues = MAX(d->n_queues, n + 1);
 }
 
@@ -341,8 +457,9 @@ int mock_start(struct mock_driver *d, uint64_t features)
 		mock_setup_queue(d, i);
 	for (unsigned int i = 0; i < d->n_queues; i++)
 		mock_interrupts(d, i, true);
-	mock_write32(d, REG_STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
-	return mock_read32(d, REG_STATUS) & NEEDS_RESET ? -1 : 0;
+	d->transport->ready(d);
+	d->transport->set_status(d, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
+	return mock_status(d) & NEEDS_RESET ? -1 : 0;
 }
 
 /* --- rings --- */
@@ -506,7 +623,7 @@ bool mock_kick(struct mock_driver *d, unsigned int n)
 	atomic_thread_fence(memory_order_seq_cst); /* pairs with the one in queue_doorbell_on */
 	wants = packed(d) ? wants_kick_packed(d, q) : wants_kick_split(d, q);
 	if (wants)
-		mock_write32(d, REG_NOTIFY, n);
+		d->transport->notify(d, n);
 	return wants;
 }
 
@@ -613,15 +730,6 @@ int mock_wait(struct mock_driver *d, unsigned int n, uint32_t *ret_written)
 			return token;
 		sched_yield();
 	}
-}
-
-uint32_t mock_isr(struct mock_driver *d)
-{
-	uint32_t isr = mock_read32(d, REG_ISR);
-
-	if (isr)
-		mock_write32(d, REG_ACK, isr);
-	return isr;
 }
 
 int64_t mock_request(struct mock_driver *d, unsigned int n, const void *out, uint32_t out_len, void *in,

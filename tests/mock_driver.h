@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The other side of a virtio device: a small VM without vCPUs, and a driver that works a device through its virtio-mmio registers as a
- * guest would. For unit tests and fuzzers of devices and transports; every test and fuzz target is linked with it. One test (#include "tests/mock_driver.h"):
+ * The other side of a virtio device: a small VM without vCPUs, and a driver that works a device over a transport as a guest would: virtio-mmio, or what the
+ * test is compiled with (-DMOCK_TRANSPORT=mock_over_ccw), so that one source is a test over both. For unit tests and fuzzers of devices and transports; every test and fuzz target is linked with it. One test (#include "tests/mock_driver.h"):
  *
  *	struct mock_vm *vm = mock_vm_create(MOCK_LOOP | MOCK_HV);
  *	virtio_foo_create(&vm->env, ..., &vd);			// the device under test
@@ -46,6 +46,9 @@ enum {
 	MOCK_HV = 2,   /* a scripted hypervisor: doorbells, register page, and (with MOCK_LOOP) queued acknowledges */
 };
 
+struct css;
+struct virtio_ccw;
+
 struct mock_vm {
 	struct memory *memory;
 	struct loop *loop;
@@ -60,6 +63,9 @@ struct mock_vm {
 	pthread_t thread;
 	bool running;
 	unsigned int n_drivers;
+	struct css *css; /* from the first driver over ccw on */
+	struct mock_driver *ccw[16];
+	unsigned int n_ccw;
 	uint64_t next; /* first free guest address */
 };
 
@@ -102,11 +108,17 @@ struct mock_queue {
 	uint16_t added;	 /* packed: slots made available since the last kick */
 };
 
+struct mock_transport;
+
 struct mock_driver {
 	struct mock_vm *vm;
 	struct virtio_device *vd;
+	const struct mock_transport *transport;
 	struct virtio_mmio *mmio;
-	uint64_t base;
+	uint64_t base; /* mmio: of the registers; ccw: of its own memory */
+	struct virtio_ccw *ccw;
+	uint32_t sid;
+	atomic_bool in_program;
 	uint64_t features; /* negotiated */
 	unsigned int n_queues;
 	struct mock_queue queue[VIRTIO_MAX_QUEUES];
@@ -120,17 +132,51 @@ struct mock_driver {
 	bool queued_writes; /* may acknowledges wait in the hypervisor's ring? */
 };
 
-struct mock_driver *mock_driver_create(struct mock_vm *vm, struct virtio_device *vd, enum irq_trigger trigger);
+/* What differs between transports. isr: as InterruptStatus, read and acknowledged. ready: before DRIVER_OK. */
+struct mock_transport {
+	const char *name;
+	void (*create)(struct mock_driver *d);
+	void (*destroy)(struct mock_driver *d);
+	uint32_t (*device_id)(struct mock_driver *d);
+	uint8_t (*status)(struct mock_driver *d);
+	void (*set_status)(struct mock_driver *d, uint8_t status);
+	uint64_t (*offered)(struct mock_driver *d);
+	void (*accept)(struct mock_driver *d, uint64_t features);
+	void (*config_read)(struct mock_driver *d, uint32_t offset, void *buf, unsigned int len);
+	void (*config_write)(struct mock_driver *d, uint32_t offset, const void *buf, unsigned int len);
+	uint32_t (*queue_max)(struct mock_driver *d, unsigned int n); /* 0: there is none */
+	void (*queue_set)(struct mock_driver *d, unsigned int n, const struct mock_queue *q);
+	void (*ready)(struct mock_driver *d);
+	void (*notify)(struct mock_driver *d, unsigned int n);
+	uint32_t (*isr)(struct mock_driver *d);
+};
+
+extern const struct mock_transport mock_over_mmio, mock_over_ccw;
+
+#ifndef MOCK_TRANSPORT
+#define MOCK_TRANSPORT mock_over_mmio
+#endif
+
+struct mock_driver *mock_driver_create_over(const struct mock_transport *transport, struct mock_vm *vm,
+					    struct virtio_device *vd, enum irq_trigger trigger);
+static inline struct mock_driver *mock_driver_create(struct mock_vm *vm, struct virtio_device *vd, enum irq_trigger trigger)
+{
+	return mock_driver_create_over(&MOCK_TRANSPORT, vm, vd, trigger);
+}
 void mock_driver_destroy(struct mock_driver *d);
 
-/* Register access of 4 bytes; with a hypervisor as KVM would treat it (page, doorbell, ring), otherwise over the bus. */
+uint32_t mock_device_id(struct mock_driver *d);
+uint8_t mock_status(struct mock_driver *d);
+
+/* virtio-mmio alone: register access of 4 bytes; with a hypervisor as KVM would treat it (page, doorbell, ring), otherwise over the bus. */
 uint32_t mock_read32(struct mock_driver *d, uint32_t offset);
 void mock_write32(struct mock_driver *d, uint32_t offset, uint32_t v);
-/* Any access, e.g. to the configuration space at 0x100. */
+/* Any access (mmio alone). */
 void mock_read(struct mock_driver *d, uint32_t offset, void *buf, unsigned int len);
 void mock_write(struct mock_driver *d, uint32_t offset, const void *buf, unsigned int len);
 /* The configuration space from `offset` on, in bytes, between equal generations. */
 void mock_config_read(struct mock_driver *d, uint32_t offset, void *buf, unsigned int len);
+void mock_config_write(struct mock_driver *d, uint32_t offset, const void *buf, unsigned int len);
 
 /* Steps of the initialisation, for tests of the transport. */
 uint64_t mock_offered(struct mock_driver *d);

@@ -43,7 +43,7 @@ static void bench_drop(struct bench *b)
 {
 	char text[256];
 
-	CHECK(!(mock_read32(b->d, 0x70) & NEEDS_RESET));
+	CHECK(!(mock_status(b->d) & NEEDS_RESET));
 	CHECK_STR(temp_file_read(b->outside, "secret", text), "secret");
 	mock_driver_destroy(b->d);
 	mock_vm_stop(b->vm);
@@ -86,7 +86,7 @@ static void test_device(void)
 	uint8_t raw[6];
 
 	bench_make(&b, 0, MOCK_ALL, (struct share_config){ 0 });
-	CHECK_EQ(mock_read32(b.d, 8), 9);
+	CHECK_EQ(mock_device_id(b.d), 9);
 	CHECK_EQ(mock_offered(b.d) & 1, 1);
 	mock_config_read(b.d, 0, raw, 6);
 	CHECK_EQ(get_le16(raw), 4);
@@ -512,7 +512,7 @@ static void test_buffers(struct bench *b)
 		CHECK(mock_add(b->d, 0, bufs, 2, MOCK_DIRECT) >= 0);
 		mock_kick(b->d, 0);
 		mock_settle(b->vm);
-		CHECK(mock_read32(b->d, 0x70) & NEEDS_RESET);
+		CHECK(mock_status(b->d) & NEEDS_RESET);
 		b->vm->next = mark;
 		CHECK_EQ(mock_start(b->d, b->d->features), 0);
 		head = mock_alloc(b->vm, 64, 64);

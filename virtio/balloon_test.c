@@ -39,7 +39,7 @@ static void bench_close(struct bench *b)
 static bool broken(struct bench *b)
 {
 	mock_settle(b->vm);
-	return mock_read32(b->d, 0x70) & NEEDS_RESET;
+	return mock_status(b->d) & NEEDS_RESET;
 }
 
 static void mark(struct bench *b, uint64_t gpa)
@@ -72,7 +72,7 @@ static void test_pages(unsigned int flags, uint64_t features)
 	uint8_t c[8];
 
 	bench_open(&b, flags, features);
-	CHECK_EQ(mock_read32(b.d, 8), 5);
+	CHECK_EQ(mock_device_id(b.d), 5);
 	CHECK(!(mock_offered(b.d) & (1 << 0 | 1 << 3 | 1 << 4))); /* must-tell-host, hints, poison */
 	at = mock_alloc(b.vm, MIB(2), MIB(1));
 	base = (uint32_t)(at >> 12);
@@ -123,14 +123,14 @@ static void test_pages(unsigned int flags, uint64_t features)
 	word = atomic_load(&b.d->raises);
 	virtio_balloon_set_target(b.vd, 1234); /* nothing new */
 	CHECK_EQ(atomic_load(&b.d->raises), word);
-	mock_write32(b.d, 0x104, 35);
-	mock_write32(b.d, 0x100, 99);
+	mock_config_write(b.d, 4, "\43\0\0", 4);
+	mock_config_write(b.d, 0, "\143\0\0", 4);
 	virtio_balloon_get(b.vd, &word, NULL, NULL);
 	CHECK_EQ(word, 1234);
 	virtio_balloon_get(b.vd, NULL, &word, NULL);
 	CHECK_EQ(word, 35);
 	c[0] = 1;
-	mock_write(b.d, 0x105, c, 1);
+	mock_config_write(b.d, 5, c, 1);
 	virtio_balloon_get(b.vd, NULL, &word, NULL);
 	CHECK_EQ(word, 35 + 256);
 	mock_reset(b.d);
@@ -233,7 +233,7 @@ static void test_save(uint64_t features)
 	bench_open(&b, MOCK_LOOP, features);
 	buf = (struct mock_buf){ mock_alloc(b.vm, 16, 16), 10, false };
 	virtio_balloon_set_target(b.vd, 55);
-	mock_write32(b.d, 0x104, 44);
+	mock_config_write(b.d, 4, "\54\0\0", 4);
 	token = mock_add(b.d, 2, &buf, 1, MOCK_DIRECT);
 	mock_kick(b.d, 2);
 	mock_settle(b.vm);

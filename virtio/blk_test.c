@@ -190,7 +190,7 @@ static int range(struct bench *b, uint32_t type, uint64_t sector, uint32_t n, ui
 static bool broken(struct bench *b)
 {
 	mock_settle(b->vm);
-	return mock_read32(b->d, 0x70) & NEEDS_RESET;
+	return mock_status(b->d) & NEEDS_RESET;
 }
 
 static void test_config(void)
@@ -588,7 +588,7 @@ static void test_in_flight(uint64_t features)
 	CHECK(!pthread_create(&thread, NULL, release_later, &l));
 	mock_reset(b.d);
 	CHECK(atomic_load(&l.released));
-	CHECK_EQ(mock_read32(b.d, 0x70), 0);
+	CHECK_EQ(mock_status(b.d), 0);
 	/* From here the memory is the driver's again. */
 	memory_zero(b.vm->memory, at, KIB(64));
 	pthread_join(thread, NULL);
@@ -648,7 +648,7 @@ static void test_save(void)
 	bench_open(&b, MOCK_LOOP, false, 1, MOCK_ALL);
 	CHECK_EQ(io(&b, T_OUT, 0, state, 512), S_OK);
 	CHECK_EQ(b.f->n[DISK_FLUSH], 0);
-	mock_write(b.d, 0x100 + 32, &off, 1);
+	mock_config_write(b.d, 32, &off, 1);
 	mock_config_read(b.d, 32, &wce, 1);
 	CHECK_EQ(wce, 0);
 	CHECK_EQ(io(&b, T_OUT, 0, state, 512), S_OK);
@@ -658,7 +658,7 @@ static void test_save(void)
 	CHECK_EQ(io(&b, T_IN, 0, state, 512), S_OK);
 	CHECK_EQ(b.f->n[DISK_FLUSH], 2);
 	/* Other fields are read-only. */
-	mock_write(b.d, 0x100, "\xff\xff\xff\xff", 4);
+	mock_config_write(b.d, 0, "\xff\xff\xff\xff", 4);
 	mock_config_read(b.d, 0, state, 8);
 	CHECK_EQ(get_le64(state), SECTORS);
 

@@ -139,9 +139,9 @@ static void test_plain(uint64_t features)
 
 	/* Emergency write, before and after the driver. */
 	config[0] = '!';
-	mock_write(f.d, 0x108, config, 4);
+	mock_config_write(f.d, 8, config, 4);
 	mock_reset(f.d);
-	mock_write(f.d, 0x108, config, 1);
+	mock_config_write(f.d, 8, config, 1);
 	read_all(f.out[0][0], buf, 2);
 	CHECK(!memcmp(buf, "!!", 2));
 
@@ -306,7 +306,7 @@ static void test_multiport(uint64_t features)
 	give(&f, 2, 4);
 	say(&f, 0, 0, 1);
 	mock_settle(f.vm);
-	CHECK(mock_read32(f.d, 0x70) & 64);
+	CHECK(mock_status(f.d) & 64);
 	CHECK_EQ(atomic_load(&f.vm->n_said), 1);
 	CHECK_EQ(mock_start(f.d, features), 0);
 	CHECK_EQ(mock_request(f.d, 1, "again", 5, NULL, 0), 0);

@@ -214,7 +214,7 @@ static void ring_all(struct virtio_device *vd)
 
 uint32_t virtio_device_features(const struct virtio_device *vd)
 {
-	if (vd->s.legacy && vd->s.device_features_sel)
+	if (virtio_legacy(vd) && vd->s.device_features_sel)
 		return 0;
 	return vd->s.device_features_sel < 2 ? (uint32_t)(vd->offered >> (32 * vd->s.device_features_sel)) : 0;
 }
@@ -228,7 +228,7 @@ void virtio_set_driver_features(struct virtio_device *vd, uint32_t word)
 		return;
 	vd->s.driver_features &= ~(UINT64_C(0xffffffff) << shift);
 	vd->s.driver_features |= (uint64_t)word << shift;
-	if (vd->s.legacy && !vd->active) /* no FEATURES_OK: what is known of both holds at once */
+	if (virtio_legacy(vd) && !vd->active) /* no FEATURES_OK: what is known of both holds at once */
 		vd->features = (uint32_t)(vd->s.driver_features & vd->offered);
 }
 
@@ -236,7 +236,7 @@ static bool features_ok(const struct virtio_device *vd)
 {
 	uint64_t f = vd->s.driver_features;
 
-	if (vd->s.legacy || f & ~vd->offered || !(f & FEATURE_VERSION_1))
+	if (virtio_legacy(vd) || f & ~vd->offered || !(f & FEATURE_VERSION_1))
 		return false;
 	return f & VIRTIO_ACCESS_PLATFORM || !(vd->offered & VIRTIO_ACCESS_PLATFORM);
 }
@@ -253,7 +253,7 @@ bool virtio_accepts_status(const struct virtio_device *vd, uint8_t status)
 		return false;
 	if (!(set & VIRTIO_STATUS_DRIVER_OK))
 		return true;
-	return (vd->s.legacy || old & VIRTIO_STATUS_FEATURES_OK) && !(old & VIRTIO_STATUS_NEEDS_RESET);
+	return (virtio_legacy(vd) || old & VIRTIO_STATUS_FEATURES_OK) && !(old & VIRTIO_STATUS_NEEDS_RESET);
 }
 
 void virtio_offer_access_platform(struct virtio_device *vd)
@@ -272,7 +272,7 @@ static int activate(struct virtio_device *vd, const char **ret_why)
 
 		if (!q->s.ready)
 			continue;
-		q->big_endian = vd->s.legacy;
+		q->big_endian = virtio_legacy(vd);
 		r = queue_start(q, vd->env->memory, vd->features);
 		if (r < 0) {
 			*ret_why = "a queue that is not aligned, not in RAM, or of a wrong size";
@@ -349,7 +349,7 @@ void virtio_set_status(struct virtio_device *vd, uint8_t status)
 			vd->features = vd->s.driver_features;
 	}
 	/* 3.1.1: queues are set up in between, so FEATURES_OK has been there before. */
-	if (!(old & VIRTIO_STATUS_FEATURES_OK || vd->s.legacy) || old & VIRTIO_STATUS_NEEDS_RESET)
+	if (!(old & VIRTIO_STATUS_FEATURES_OK || virtio_legacy(vd)) || old & VIRTIO_STATUS_NEEDS_RESET)
 		set &= ~VIRTIO_STATUS_DRIVER_OK;
 	vd->s.status |= set;
 	if (set & VIRTIO_STATUS_DRIVER_OK && !vd->active) {
@@ -369,7 +369,7 @@ void virtio_ring_early(struct virtio_device *vd, uint32_t n)
 	const char *why = NULL;
 
 	virtio_lock(vd);
-	if (vd->s.legacy && !vd->active && !vd->resetting && n < vd->n_queues && vd->queue[n].q.s.ready &&
+	if (virtio_legacy(vd) && !vd->active && !vd->resetting && n < vd->n_queues && vd->queue[n].q.s.ready &&
 	    !(vd->s.status & VIRTIO_STATUS_NEEDS_RESET)) {
 		if (activate(vd, &why) < 0)
 			virtio_broken(vd, why);
@@ -381,7 +381,7 @@ void virtio_ring_early(struct virtio_device *vd, uint32_t n)
 
 int virtio_set_legacy(struct virtio_device *vd, bool legacy)
 {
-	if (legacy && (vd->modern || vd->config_size > CONFIG_MAX))
+	if (legacy && (!VIRTIO_LEGACY || vd->modern || vd->config_size > CONFIG_MAX))
 		return -EOPNOTSUPP;
 	if (vd->s.status || vd->s.driver_features)
 		reset(vd);
@@ -401,7 +401,7 @@ static struct virtio_queue_slot *changeable(struct virtio_device *vd)
 {
 	uint8_t phase = vd->s.status & (VIRTIO_STATUS_FEATURES_OK | VIRTIO_STATUS_DRIVER_OK);
 
-	if (vd->resetting || (vd->s.legacy ? phase != 0 : phase != VIRTIO_STATUS_FEATURES_OK))
+	if (vd->resetting || (virtio_legacy(vd) ? phase != 0 : phase != VIRTIO_STATUS_FEATURES_OK))
 		return NULL;
 	return virtio_selected_queue(vd);
 }
@@ -511,7 +511,7 @@ void virtio_config_read(struct virtio_device *vd, uint64_t offset, void *buf, un
 	memset(buf, 0, len);
 	if (offset >= vd->config_size)
 		return;
-	if (vd->s.legacy) {
+	if (virtio_legacy(vd)) {
 		read_legacy(vd, config);
 		memcpy(buf, config + offset, MIN(len, vd->config_size - offset));
 		return;
@@ -526,7 +526,7 @@ void virtio_config_write(struct virtio_device *vd, uint64_t offset, const void *
 	if (vd->resetting || offset >= vd->config_size || !vd->class->config_write)
 		return;
 	len = MIN(len, vd->config_size - offset);
-	if (vd->s.legacy) {
+	if (virtio_legacy(vd)) {
 		uint32_t from = (uint32_t)offset, to = from + len;
 
 		read_legacy(vd, config);
@@ -748,14 +748,14 @@ static int load_locked(struct virtio_device *vd, const char *buf, struct err *e)
 		return err_set(e, -EINVAL, "virtio-%s: the saved state is of another device or version", vd->class->name);
 	vd->s = h.s;
 	vd->s.legacy = *(const uint8_t *)&h.s.legacy & 1;
-	if (h.s.status & ~known || (vd->s.legacy && vd->modern) || (h.s.status & VIRTIO_STATUS_FEATURES_OK && !features_ok(vd)) ||
-	    (h.s.status & VIRTIO_STATUS_DRIVER_OK && !(h.s.status & VIRTIO_STATUS_FEATURES_OK) && !vd->s.legacy)) {
+	if (h.s.status & ~known || (virtio_legacy(vd) && vd->modern) || (h.s.status & VIRTIO_STATUS_FEATURES_OK && !features_ok(vd)) ||
+	    (h.s.status & VIRTIO_STATUS_DRIVER_OK && !(h.s.status & VIRTIO_STATUS_FEATURES_OK) && !virtio_legacy(vd))) {
 		r = -EINVAL;
 		why = "its status or features are not this device's";
 		goto fail;
 	}
 	vd->features = h.s.status & VIRTIO_STATUS_FEATURES_OK ? h.s.driver_features :
-		       vd->s.legacy			      ? (uint32_t)(h.s.driver_features & vd->offered) :
+		       virtio_legacy(vd)			      ? (uint32_t)(h.s.driver_features & vd->offered) :
 								0;
 	for (unsigned int i = 0; i < vd->n_queues; i++, queues += sizeof(struct queue_state)) {
 		struct queue_state *s = &vd->queue[i].q.s;

@@ -203,15 +203,19 @@ static inline bool virtio_has(const struct virtio_device *vd, unsigned int bit)
 {
 	return vd->features >> bit & 1;
 }
+static inline bool virtio_legacy(const struct virtio_device *vd)
+{
+	return VIRTIO_LEGACY && vd->s.legacy;
+}
 /* Numbers of a request or reply: little-endian, but for legacy drivers. */
 #define VIRTIO_NUMBER(bits)                                                                        \
 	static inline uint##bits##_t virtio_get##bits(const struct virtio_device *vd, const void *p) \
 	{                                                                                          \
-		return vd->s.legacy ? get_be##bits(p) : get_le##bits(p);                           \
+		return virtio_legacy(vd) ? get_be##bits(p) : get_le##bits(p);                           \
 	}                                                                                          \
 	static inline void virtio_put##bits(const struct virtio_device *vd, void *p, uint##bits##_t v) \
 	{                                                                                          \
-		if (vd->s.legacy)                                                                  \
+		if (virtio_legacy(vd))                                                               \
 			put_be##bits(p, v);                                                        \
 		else                                                                               \
 			put_le##bits(p, v);                                                        \

@@ -139,13 +139,13 @@ static void lose_link(struct net *net, int r)
 
 static size_t header_size(const struct net *net)
 {
-	return net->vd->s.legacy && !virtio_has(net->vd, F_MRG_RXBUF) ? H_LEGACY : LINK_HEADER;
+	return virtio_legacy(net->vd) && !virtio_has(net->vd, F_MRG_RXBUF) ? H_LEGACY : LINK_HEADER;
 }
 
 /* Between the driver's byte order and the link's, which are one but for legacy drivers. */
 static void header_order(const struct net *net, uint8_t *h)
 {
-	for (unsigned int at = 2; at < H_NUM_BUFFERS; at += 2)
+	for (unsigned int at = 2; virtio_legacy(net->vd) && at < H_NUM_BUFFERS; at += 2)
 		put_le16(h + at, virtio_get16(net->vd, h + at));
 }
 
@@ -292,7 +292,7 @@ static int rx_frame(struct pair *p, struct queue *q)
 	}
 	if (!p->n_held)
 		return queue_doorbell_on(q);
-	if (net->vd->s.legacy)
+	if (virtio_legacy(net->vd))
 		return rx_legacy(p);
 	iov = p->iov + p->iov_first;
 	p->iov[p->iov_end] = (struct iovec){p->spill, sizeof(p->spill)};

@@ -379,7 +379,7 @@ static void test_reset(uint64_t features)
 	CHECK(mock_add(f.d, 0, (struct mock_buf[]){{f.vm->next, 100, false}}, 1, MOCK_DIRECT) >= 0);
 	mock_kick(f.d, 0);
 	mock_settle(f.vm);
-	CHECK(mock_read32(f.d, 0x70) & 64);
+	CHECK(mock_status(f.d) & 64);
 	CHECK_EQ(atomic_load(&f.vm->n_said), 1);
 	send_peer(&f, 60, 3); /* nothing happens to it */
 	mock_settle(f.vm);
@@ -387,7 +387,7 @@ static void test_reset(uint64_t features)
 	give(&f, 10); /* smaller than a header */
 	mock_kick(f.d, 0);
 	mock_settle(f.vm);
-	CHECK(mock_read32(f.d, 0x70) & 64);
+	CHECK(mock_status(f.d) & 64);
 	CHECK_EQ(mock_start(f.d, features), 0);
 	give(&f, 2048);
 	mock_kick(f.d, 0);

@@ -31,7 +31,7 @@ static bool positions_ok(const struct queue_state *s, bool packed)
 
 int queue_start(struct queue *q, struct memory *memory, uint64_t features)
 {
-	bool packed = features >> FEATURE_RING_PACKED & 1 && !q->big_endian;
+	bool packed = features >> FEATURE_RING_PACKED & 1 && !queue_legacy(q);
 	uint64_t desc_len, driver_len, device_len;
 	struct slice desc, driver, device;
 	const struct queue_state *s = &q->s;
@@ -183,7 +183,7 @@ int queue_read_indirect(struct queue *q, uint64_t gpa, uint32_t i, bool packed, 
 	if (at < gpa || memory_read(q->memory, at, raw, sizeof(raw)) < 0)
 		return -EPROTO;
 	*ret = (struct desc){
-		.addr = q->big_endian ? get_be64(raw) : get_le64(raw),
+		.addr = queue_legacy(q) ? get_be64(raw) : get_le64(raw),
 		.len = queue_32(q, get_le32(raw + 8)),
 		.flags = queue_16(q, get_le16(raw + (packed ? 14 : 12))),
 		.link = queue_16(q, get_le16(raw + (packed ? 12 : 14))),

@@ -48,15 +48,20 @@ int queue_read_indirect(struct queue *q, uint64_t gpa, uint32_t i, bool packed, 
 /* Entries of the indirect table that d refers to, or -EPROTO for a length that is none. */
 int queue_indirect_entries(const struct queue *q, const struct desc *d);
 
+static inline bool queue_legacy(const struct queue *q)
+{
+	return VIRTIO_LEGACY && q->big_endian;
+}
+
 /* A number of a split ring or descriptor that was loaded, or is to be stored, as little-endian. */
 static inline uint16_t queue_16(const struct queue *q, uint16_t v)
 {
-	return q->big_endian ? __builtin_bswap16(v) : v;
+	return queue_legacy(q) ? __builtin_bswap16(v) : v;
 }
 
 static inline uint32_t queue_32(const struct queue *q, uint32_t v)
 {
-	return q->big_endian ? __builtin_bswap32(v) : v;
+	return queue_legacy(q) ? __builtin_bswap32(v) : v;
 }
 
 static inline void queue_stored(struct queue *q, uint64_t gpa, uint64_t len)

@@ -31,7 +31,7 @@ static void read_desc(struct queue *q, uint16_t i, struct desc *ret)
 	uint64_t high = slice_load_le64(&q->desc, at + 8, memory_order_relaxed);
 
 	*ret = (struct desc){
-		.addr = q->big_endian ? __builtin_bswap64(low) : low,
+		.addr = queue_legacy(q) ? __builtin_bswap64(low) : low,
 		.len = queue_32(q, (uint32_t)high),
 		.flags = queue_16(q, (uint16_t)(high >> 32)),
 		.link = queue_16(q, (uint16_t)(high >> 48)),

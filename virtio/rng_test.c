@@ -17,7 +17,7 @@ static void test(unsigned int flags, uint64_t features)
 
 	CHECK_EQ(virtio_rng_create(&vm->env, &vd, NULL), 0);
 	d = mock_driver_create(vm, vd, IRQ_LEVEL);
-	CHECK_EQ(mock_read32(d, 8), 4);
+	CHECK_EQ(mock_device_id(d), 4);
 	CHECK_EQ(mock_start(d, features), 0);
 	CHECK_EQ(d->n_queues, 1);
 
@@ -64,13 +64,13 @@ static void test(unsigned int flags, uint64_t features)
 		for (unsigned int i = 0; i < 16; i++)
 			CHECK(mock_wait(d, 0, NULL) >= 0);
 	}
-	CHECK(!(mock_read32(d, 0x70) & NEEDS_RESET));
+	CHECK(!(mock_status(d) & NEEDS_RESET));
 
 	/* No place for an answer: the driver's fault, until it resets. */
 	CHECK(mock_add(d, 0, (struct mock_buf[]){ { at, 16, false } }, 1, MOCK_DIRECT) >= 0);
 	mock_kick(d, 0);
 	mock_settle(vm);
-	CHECK(mock_read32(d, 0x70) & NEEDS_RESET);
+	CHECK(mock_status(d) & NEEDS_RESET);
 	CHECK_EQ(mock_start(d, features), 0);
 	CHECK_EQ(mock_request(d, 0, NULL, 0, one, 64), 64);
 

@@ -684,6 +684,21 @@ bool hv_scripted_guest_write(struct hv *hv, uint64_t gpa, const void *data, unsi
 	return done;
 }
 
+bool hv_scripted_guest_notify(struct hv *hv, uint32_t sid, uint64_t queue)
+{
+	struct scripted *s = scripted_of(hv);
+	bool done = false;
+
+	pthread_mutex_lock(&s->lock);
+	for (unsigned int i = 0; !done && i < s->n_io; i++) {
+		done = s->io[i].ccw && s->io[i].gpa == sid && s->io[i].data == queue;
+		if (done)
+			sys_eventfd_signal(s->io[i].fd);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return done;
+}
+
 bool hv_scripted_guest_read(struct hv *hv, uint64_t gpa, void *data, unsigned int len)
 {
 	struct scripted *s = scripted_of(hv);

@@ -51,6 +51,8 @@ unsigned int hv_scripted_memory_slots(struct hv *hv);
 
 /* A guest write as KVM would treat it: doorbell, coalesced ring, or false: an exit that the caller must play. */
 bool hv_scripted_guest_write(struct hv *hv, uint64_t gpa, const void *data, unsigned int len);
+/* A guest's diagnose 500 with subcode 3 as KVM would treat it: true when a doorbell took it. */
+bool hv_scripted_guest_notify(struct hv *hv, uint32_t sid, uint64_t queue);
 /* A guest read as KVM would treat it: true with data when a memory slot answers. */
 bool hv_scripted_guest_read(struct hv *hv, uint64_t gpa, void *data, unsigned int len);
 

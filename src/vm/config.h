@@ -18,7 +18,7 @@ struct lkvm_config {
 	uint64_t cpus, mem, mem_base; /* mem_base 0: the architecture's */
 	struct option_list disk, network, share, tty;
 	unsigned int console, transport, loglevel;
-	bool balloon, rng, nodefaults, no_dhcp, debug, debug_mmio;
+	bool access_platform, balloon, rng, nodefaults, no_dhcp, debug, debug_mmio;
 	/* not options: given by the embedder */
 	int console_in[CONFIG_CONSOLES], console_out[CONFIG_CONSOLES];
 	bool escape;
@@ -37,7 +37,7 @@ int config_copy(const struct lkvm_config *config, struct lkvm_config **ret);
 /* Values with keys, parsed. Strings are malloc'ed into the structure; *_clear frees. */
 struct config_disk {
 	char *path, *serial;
-	bool readonly, direct;
+	bool readonly, direct, access_platform;
 	uint64_t queues;
 };
 struct config_network {
@@ -45,12 +45,13 @@ struct config_network {
 	char *tapif, *host_ip, *script, *downscript;
 	uint8_t mac[6];
 	bool has_mac;
+	bool access_platform;
 	uint64_t queues, mtu, vhost;
 	int fd;
 };
 struct config_share {
 	char *path, *tag;
-	bool readonly;
+	bool readonly, access_platform;
 };
 int config_parse_disk(const char *text, struct config_disk *ret, struct err *e);
 int config_parse_network(const char *text, struct config_network *ret, struct err *e);

@@ -124,6 +124,10 @@ static void test_keys(void)
 	CHECK_STR(d.serial, "x y");
 	CHECK(d.readonly && d.direct && d.queues == 4);
 	config_disk_clear(&d);
+	CHECK_EQ(config_parse_disk("b,access-platform", &d, &e), 0);
+	CHECK(d.access_platform && !d.readonly);
+	config_disk_clear(&d);
+	CHECK_EQ(set(c, "disk", "b,access-platform=1", "takes no value"), -EINVAL);
 	CHECK_EQ(set(c, "disk", "b,queues=17", "1 to 16"), -EINVAL);
 	CHECK_EQ(set(c, "disk", "b,ro=1", "takes no value"), -EINVAL);
 	CHECK_EQ(set(c, "disk", "b,serial", "needs a value"), -EINVAL);
@@ -139,6 +143,10 @@ static void test_keys(void)
 	CHECK_EQ(config_parse_network("none", &n, &e), 0);
 	CHECK(n.none && n.fd == -1);
 	config_network_clear(&n);
+	CHECK_EQ(config_parse_network("tap,access-platform", &n, &e), 0);
+	CHECK(n.access_platform && !n.none);
+	config_network_clear(&n);
+	CHECK_EQ(set(c, "network", "mode=tap,access-platform=on", "takes no value"), -EINVAL);
 	CHECK_EQ(set(c, "network", "mode=pigeon", "tap or none"), -EINVAL);
 	CHECK_EQ(set(c, "network", "mode=user", "user-mode"), -EOPNOTSUPP);
 	CHECK_EQ(set(c, "network", "mode=tap,vhost=2", "0 to 1"), -EINVAL);
@@ -160,6 +168,13 @@ static void test_keys(void)
 	CHECK_STR(s.tag, "tag");
 	CHECK(s.readonly);
 	config_share_clear(&s);
+	CHECK_EQ(config_parse_share("/x,t,access-platform,ro", &s, &e), 0);
+	CHECK(s.readonly && s.access_platform);
+	config_share_clear(&s);
+	CHECK_EQ(config_parse_share("/x,t,access-platform", &s, &e), 0);
+	CHECK(!s.readonly && s.access_platform);
+	config_share_clear(&s);
+	CHECK_EQ(set(c, "9p", "/x,t,access-platform,access-platform", "access-platform"), -EINVAL);
 	CHECK_EQ(set(c, "9p", "/x", "DIR,TAG"), -EINVAL);
 	CHECK_EQ(set(c, "9p", "/x,t,rw", "rw"), -EINVAL);
 	CHECK_EQ(set(c, "9p", "/x,t,ro,ro", "ro"), -EINVAL);
@@ -182,7 +197,7 @@ static void json(const char *text, int code, const char *says)
 static void test_json_errors(void)
 {
 	json("{}", 0, NULL);
-	json("{ \"cpus\": 2, \"rng\": true, \"balloon\": false, \"mem\": 128, \"disk\": [\"a\", \"b,ro\"], \"network\": \"none\" }", 0, NULL);
+	json("{ \"cpus\": 2, \"rng\": true, \"access-platform\": true, \"balloon\": false, \"mem\": 128, \"disk\": [\"a\", \"b,ro\"], \"network\": \"none\" }", 0, NULL);
 	json("", -EINVAL, "f.json:1:1:");
 	json("[]", -EINVAL, "f.json:1:1:");
 	json("{\n\"cpus\": 2\n\"mem\": 3}", -EINVAL, "f.json:3:1:");

@@ -79,6 +79,7 @@ static int unknown_key(const struct parse *p, const char *key)
 static const struct key disk_keys[] = {
 	{ "ro", KEY_FLAG, offsetof(struct config_disk, readonly) },
 	{ "direct", KEY_FLAG, offsetof(struct config_disk, direct) },
+	{ "access-platform", KEY_FLAG, offsetof(struct config_disk, access_platform) },
 	{ "serial", KEY_STRING, offsetof(struct config_disk, serial) },
 	{ "queues", KEY_UINT, offsetof(struct config_disk, queues), 1, 16 },
 };
@@ -142,6 +143,7 @@ static const struct key network_keys[] = {
 	{ "queues", KEY_UINT, offsetof(struct network_parse, n.queues), 1, 16 },
 	{ "mq", KEY_UINT, offsetof(struct network_parse, n.queues), 1, 16 },
 	{ "mtu", KEY_UINT, offsetof(struct network_parse, n.mtu), 68, 65521 },
+	{ "access-platform", KEY_FLAG, offsetof(struct network_parse, n.access_platform) },
 	{ "vhost", KEY_UINT, offsetof(struct network_parse, n.vhost), 0, 1 },
 };
 
@@ -222,6 +224,7 @@ static int share_key(void *ctx, const char *key, const char *value)
 {
 	struct parse *p = ctx;
 	struct config_share *s = p->out;
+	bool *flag;
 
 	if (value && p->position != 0)
 		return unknown_key(p, key);
@@ -233,11 +236,14 @@ static int share_key(void *ctx, const char *key, const char *value)
 		return asprintf(&s->path, "%s=%s", key, value) < 0 ? -ENOMEM : 0;
 	case 1:
 		return set_string(&s->tag, key);
-	case 2:
-		s->readonly = !strcmp(key, "ro");
-		return s->readonly ? 0 : unknown_key(p, key);
 	default:
-		return unknown_key(p, key);
+		flag = !strcmp(key, "ro")	       ? &s->readonly :
+		       !strcmp(key, "access-platform") ? &s->access_platform :
+							 NULL;
+		if (!flag || *flag)
+			return unknown_key(p, key);
+		*flag = true;
+		return 0;
 	}
 }
 

@@ -321,7 +321,7 @@ int vm_add_platform_devices(struct lkvm_vm *vm, struct err *e)
 /* ---- virtio devices ---- */
 
 /* Gives vd its place on the bus; vd is the VM's from here on, also on failure. */
-static int place(struct lkvm_vm *vm, struct virtio_device *vd, unsigned int number, struct err *e)
+static int place(struct lkvm_vm *vm, struct virtio_device *vd, unsigned int number, bool access_platform, struct err *e)
 {
 	struct machine *m = &vm->machine;
 	const struct arch_map *map = m->arch->map;
@@ -340,6 +340,8 @@ static int place(struct lkvm_vm *vm, struct virtio_device *vd, unsigned int numb
 			       MIN(map->n_virtio, (unsigned int)ARRAY_SIZE(vm->virtio)));
 	}
 	v->vd = vd;
+	if (access_platform || vm->config->access_platform)
+		virtio_offer_access_platform(vd);
 	snprintf(v->name, sizeof(v->name), "%s%u", vd->class->name, number);
 	vm->n_virtio++;
 	if (m->arch->attach)
@@ -355,7 +357,7 @@ static int place(struct lkvm_vm *vm, struct virtio_device *vd, unsigned int numb
 }
 
 static int add_share(struct lkvm_vm *vm, const struct share_config *sc, const char *tag, unsigned int number,
-		     struct err *e)
+		     bool access_platform, struct err *e)
 {
 	struct virtio_9p_config nc = { .tag = tag };
 	struct virtio_device *vd;
@@ -368,12 +370,13 @@ static int add_share(struct lkvm_vm *vm, const struct share_config *sc, const ch
 		share_close(nc.share);
 		return r;
 	}
-	return place(vm, vd, number, e);
+	return place(vm, vd, number, access_platform, e);
 }
 
 /* A folder given as the disk is the root file system. */
-static int add_root(struct lkvm_vm *vm, const char *path, struct vm_root *root, unsigned int number, struct err *e)
+static int add_root(struct lkvm_vm *vm, const struct config_disk *d, struct vm_root *root, unsigned int number, struct err *e)
 {
+	const char *path = d->path;
 	static const struct share_overlay host = { .path = "/host", .host_path = "/" };
 	struct share_config sc = { .path = path };
 	CLEANUP_FREE char *init = NULL;
@@ -388,7 +391,7 @@ static int add_root(struct lkvm_vm *vm, const char *path, struct vm_root *root, 
 		sc.overlays = &host;
 		sc.n_overlays = 1;
 	}
-	return add_share(vm, &sc, "/dev/root", number, e);
+	return add_share(vm, &sc, "/dev/root", number, d->access_platform, e);
 }
 
 static int add_disk(struct lkvm_vm *vm, const struct config_disk *d, unsigned int number, struct err *e)
@@ -405,7 +408,7 @@ static int add_disk(struct lkvm_vm *vm, const struct config_disk *d, unsigned in
 		disk_close(bc.disk);
 		return r;
 	}
-	return place(vm, vd, number, e);
+	return place(vm, vd, number, d->access_platform, e);
 }
 
 static int add_disks(struct lkvm_vm *vm, struct vm_root *root, struct err *e)
@@ -422,7 +425,7 @@ static int add_disks(struct lkvm_vm *vm, struct vm_root *root, struct err *e)
 		if (r < 0)
 			return r;
 		if (!stat(d.path, &st) && S_ISDIR(st.st_mode))
-			r = add_root(vm, d.path, root, n_shares++, e);
+			r = add_root(vm, &d, root, n_shares++, e);
 		else
 			r = add_disk(vm, &d, n_disks++, e);
 		config_disk_clear(&d);
@@ -438,7 +441,7 @@ static int add_disks(struct lkvm_vm *vm, struct vm_root *root, struct err *e)
 			return r;
 		sc.path = s.path;
 		sc.readonly = s.readonly;
-		r = add_share(vm, &sc, s.tag, n_shares++, e);
+		r = add_share(vm, &sc, s.tag, n_shares++, s.access_platform, e);
 		config_share_clear(&s);
 		if (r < 0)
 			return r;
@@ -477,7 +480,7 @@ static int add_network(struct lkvm_vm *vm, struct config_network *n, unsigned in
 		link_close(nc.link);
 		return r;
 	}
-	return place(vm, vd, number, e);
+	return place(vm, vd, number, n->access_platform, e);
 }
 
 static int add_networks(struct lkvm_vm *vm, struct vm_root *root, struct err *e)
@@ -513,7 +516,7 @@ static int add_console(struct lkvm_vm *vm, struct err *e)
 		if (i == 0 || vm->stream[i])
 			streams[cc.n++] = vm->stream[i];
 	r = virtio_console_create(&cc, &vm->env, &vd, e);
-	return r < 0 ? r : place(vm, vd, 0, e);
+	return r < 0 ? r : place(vm, vd, 0, false, e);
 }
 
 int vm_add_virtio_devices(struct lkvm_vm *vm, struct vm_root *root, struct err *e)
@@ -526,10 +529,10 @@ int vm_add_virtio_devices(struct lkvm_vm *vm, struct vm_root *root, struct err *
 		return r;
 	if (c->console == CONSOLE_VIRTIO && (r = add_console(vm, e)) < 0)
 		return r;
-	if (c->rng && ((r = virtio_rng_create(&vm->env, &vd, e)) < 0 || (r = place(vm, vd, 0, e)) < 0))
+	if (c->rng && ((r = virtio_rng_create(&vm->env, &vd, e)) < 0 || (r = place(vm, vd, 0, false, e)) < 0))
 		return r;
 	if (c->balloon) {
-		if ((r = virtio_balloon_create(&vm->env, &vd, e)) < 0 || (r = place(vm, vd, 0, e)) < 0)
+		if ((r = virtio_balloon_create(&vm->env, &vd, e)) < 0 || (r = place(vm, vd, 0, false, e)) < 0)
 			return r;
 		vm->balloon = vd;
 	}

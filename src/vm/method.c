@@ -92,7 +92,10 @@ static void stat_devices(struct call *c)
 		yyjson_mut_val *obj = yyjson_mut_arr_add_obj(c->doc, array);
 
 		yyjson_mut_obj_add_strcpy(c->doc, obj, "name", c->vm->virtio[i].name);
-		yyjson_mut_obj_add_uint(c->doc, obj, "mmio_exits", c->vm->virtio[i].mmio ? virtio_mmio_exits(c->vm->virtio[i].mmio) : 0);
+		if (c->vm->virtio[i].transport)
+			yyjson_mut_obj_add_uint(c->doc, obj, "ccw_exits", c->vm->machine.arch->attached_exits(c->vm->virtio[i].transport));
+		else
+			yyjson_mut_obj_add_uint(c->doc, obj, "mmio_exits", c->vm->virtio[i].mmio ? virtio_mmio_exits(c->vm->virtio[i].mmio) : 0);
 	}
 }
 

@@ -11,7 +11,7 @@ up)
 *-start | *-end)
 	[ "$VMM" = lkvm ] || exit 0
 	"$LKVM" stat --name bench --json | sed 's/"name":"blk0",/&\n/; s/"irqchip":{/\n&/' | tr -d '}]' |
-		sed -n 's/^"mmio_exits":\([0-9]*\).*/\1/p; s/^"irqchip":{.*"exits":\([0-9]*\).*/\1/p' |
+		sed -n 's/^"mmio_exits":\([0-9]*\).*/\1/p; s/^"ccw_exits":\([0-9]*\).*/\1/p; s/^"irqchip":{.*"exits":\([0-9]*\).*/\1/p' |
 		awk -v name="$name" '{ n += $1 } END { print "exits-" name, n }'
 	;;
 esac

@@ -594,6 +594,7 @@ static void model(enum irq_trigger trigger, bool lossy)
 	CHECK_EQ(coalescer_add(g.vm->coalescer, MODEL_COMPLETE, 4, model_complete, &g), 0);
 	CHECK_EQ(virtio_mmio_create(g.m->vd, g.vm->bus, &config, &g.mmio, NULL), 0);
 	d = calloc(1, sizeof(*d));
+	d->transport = &mock_over_mmio;
 	d->vm = g.vm;
 	d->vd = g.m->vd;
 	d->base = MODEL_BASE;
