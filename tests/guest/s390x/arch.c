@@ -114,14 +114,21 @@ long guarded(struct guard was, long cc)
 
 /* --- time --- */
 
-void sleep_psw(uint64_t masks)
+void load_psw(uint64_t masks)
 {
-	struct psw psw = { PSW_64 | PSW_WAIT | masks, 0 };
+	struct psw psw = { PSW_64 | masks, 0 };
 
 	__asm__ volatile("larl %%r1, 0f\n"
 			 "stg %%r1, 8(%0)\n"
 			 "lpswe 0(%0)\n"
 			 "0:" : : "a"(&psw) : "r1", "cc", "memory");
+}
+
+void sleep_psw(uint64_t masks)
+{
+	load_psw(PSW_WAIT | masks);
+	/* The interrupt came back to the masks of the sleep. */
+	load_psw(0);
 }
 
 /* Interrupts come while it sleeps, and are off or on again behind it as they were before. */

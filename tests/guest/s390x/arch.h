@@ -92,9 +92,11 @@ struct guard guard(void);
 /* The condition code, or the interruption code below 0. */
 long guarded(struct guard was, long cc);
 
-/* Sleeps with all classes that the control registers let in, at most n ms: doze_ms. With masks of the PSW instead: */
+/* With these bits of the PSW, and no others beside the addressing mode. */
+void load_psw(uint64_t masks);
+/* Sleeps with these bits of the PSW on until an interrupt was taken; interrupts are off behind it. */
 void sleep_psw(uint64_t masks);
-/* fn(ctx) by one that another CPU runs: SIGP. Returns the condition code; *status is the status with code 1. */
+/* The condition code; *status is the status with code 1. */
 int sigp(unsigned int order, unsigned int cpu, uint64_t parameter, uint32_t *status);
 
 /* --- the service-call processor --- */

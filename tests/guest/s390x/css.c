@@ -85,17 +85,14 @@ long css_chsc(void *block)
 long in_problem_state(void (*fn)(void *ctx), void *ctx)
 {
 	struct guard was = guard();
-	struct psw psw = { PSW_64 | PSW_PROBLEM, 0 };
 	uint64_t off = interrupts_save();
+	uint8_t byte;
 	long cause;
 
-	__asm__ volatile("larl %%r1, 0f\n"
-			 "stg %%r1, 8(%0)\n"
-			 "lpswe 0(%0)\n"
-			 "0:" : : "a"(&psw) : "r1", "cc", "memory");
+	load_psw(PSW_PROBLEM);
 	/* The instruction's own guard takes what comes and leaves problem state; this one takes it where none came. */
 	fn(ctx);
-	__asm__ volatile("stosm %0, 0" : "=Q"(psw.address) : : "memory");
+	__asm__ volatile("stosm %0, 0" : "=Q"(byte) : : "memory");
 	cause = guarded(was, 0);
 	interrupts_restore(off);
 	return cause;
@@ -198,7 +195,7 @@ struct result css_start(uint32_t sid, const struct orb *orb)
 struct result css_run(uint32_t sid, const void *program, uint32_t orb_flags)
 {
 	struct orb orb = {
-		.parameter = sid ^ 0x5a5a0000, .flags = ORB_FORMAT_1 | 0x80u << ORB_LPM_SHIFT | orb_flags, .program = (uint32_t)(uintptr_t)program,
+		.parameter = sid ^ 0x5a5a0000, .flags = ORB_FORMAT_1 | 0x80u << ORB_LPM_SHIFT | orb_flags, .program = ABSOLUTE(program),
 	};
 
 	return css_start(sid, &orb);

@@ -86,7 +86,14 @@ struct midaw {
 } __attribute__((aligned(16)));
 enum { MIDAW_LAST = 0x80, MIDAW_SKIP = 0x40, MIDAW_INTERRUPT = 0x20 };
 
-#define CCW(command_, flags_, count_, data_) ((struct ccw){ (command_), (flags_), (uint16_t)(count_), (uint32_t)(uintptr_t)(data_) })
+/* An address as channel programs have it; what lies there changes behind the compiler's back. */
+static inline uint32_t absolute(uintptr_t a)
+{
+	__asm__ volatile("" : "+r"(a) : : "memory");
+	return (uint32_t)a;
+}
+#define ABSOLUTE(p) absolute((uintptr_t)(p))
+#define CCW(command_, flags_, count_, data_) ((struct ccw){ (command_), (flags_), (uint16_t)(count_), ABSOLUTE(data_) })
 
 /* What SENSE ID answers. */
 struct sense_id {

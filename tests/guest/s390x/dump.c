@@ -98,6 +98,6 @@ void css_dump_program(const struct ccw *c, unsigned int n)
 	struct text t;
 
 	for (unsigned int i = 0; i < n; i++)
-		print("  CCW at 0x%x: command 0x%x, count %u, data 0x%x (%s)", (uint32_t)(uintptr_t)&c[i], c[i].command, c[i].count, c[i].data,
+		print("  CCW at 0x%x: command 0x%x, count %u, data 0x%x (%s)", ABSOLUTE(&c[i]), c[i].command, c[i].count, c[i].data,
 		      WORDS(&t, c[i].flags, ccw_words));
 }
