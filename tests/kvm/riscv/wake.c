@@ -118,7 +118,7 @@ static void timers(const char *what, bool asleep, bool poked)
 {
 	struct shared *s;
 	struct vm vm;
-	uint64_t end = now_ns() + 60 * UINT64_C(1000000000), pokes = 0;
+	uint64_t end = now_ns() + 30 * UINT64_C(1000000000), pokes = 0;
 
 	vm_create(&vm, 1);
 	s = guest_of(&vm, &shared);
