@@ -7,6 +7,8 @@ const struct arch_ops *arch_host(void)
 	return &arch_riscv64;
 #elif defined(__aarch64__)
 	return &arch_arm64;
+#elif defined(__s390x__)
+	return &arch_s390x;
 #else
 	return NULL;
 #endif

@@ -146,9 +146,20 @@ static int elf_error(struct image_stream *s, struct err *e, const char *what)
 	return err_set(e, -EINVAL, "kernel %s is no usable ELF file: %s", s->f->path, what);
 }
 
+static uint16_t elf16(bool be, const uint8_t *p)
+{
+	return be ? get_be16(p) : get_le16(p);
+}
+
+static uint64_t elf64(bool be, const uint8_t *p)
+{
+	return be ? get_be64(p) : get_le64(p);
+}
+
 /* Reads and checks the headers: the PT_LOAD segments, sorted by file offset. */
 static int elf_segments(struct image_stream *s, const struct image_target *t, struct segment *seg, uint64_t *ret_entry, struct err *e)
 {
+	const bool be = t->elf_machine == EM_S390;
 	const uint8_t *h = s->head;
 	uint64_t phoff;
 	unsigned int phnum, phentsize, n = 0;
@@ -156,16 +167,15 @@ static int elf_segments(struct image_stream *s, const struct image_target *t, st
 
 	if (s->n_head < sizeof(Elf64_Ehdr))
 		return elf_error(s, e, "it ends inside its header; copy it again");
-	if (h[EI_CLASS] != ELFCLASS64 || h[EI_DATA] != (t->elf_machine == EM_S390 ? ELFDATA2MSB : ELFDATA2LSB))
+	if (h[EI_CLASS] != ELFCLASS64 || h[EI_DATA] != (be ? ELFDATA2MSB : ELFDATA2LSB))
 		return err_set(e, -EINVAL, t->elf_machine == EM_ARM ? "kernel %s is an ELF file, which 32-bit guests cannot start from: give the zImage of %s"
 								    : "kernel %s is not a 64-bit ELF file of %s: build it for that", s->f->path, t->name);
-	/* Big-endian machines boot other formats; their ELF files are not read here. */
-	if (h[EI_DATA] != ELFDATA2LSB || get_le16(h + offsetof(Elf64_Ehdr, e_machine)) != t->elf_machine)
+	if (elf16(be, h + offsetof(Elf64_Ehdr, e_machine)) != t->elf_machine)
 		return err_set(e, -EINVAL, "kernel %s is an ELF file of another machine: this guest is %s", s->f->path, t->name);
-	*ret_entry = get_le64(h + offsetof(Elf64_Ehdr, e_entry));
-	phoff = get_le64(h + offsetof(Elf64_Ehdr, e_phoff));
-	phnum = get_le16(h + offsetof(Elf64_Ehdr, e_phnum));
-	phentsize = get_le16(h + offsetof(Elf64_Ehdr, e_phentsize));
+	*ret_entry = elf64(be, h + offsetof(Elf64_Ehdr, e_entry));
+	phoff = elf64(be, h + offsetof(Elf64_Ehdr, e_phoff));
+	phnum = elf16(be, h + offsetof(Elf64_Ehdr, e_phnum));
+	phentsize = elf16(be, h + offsetof(Elf64_Ehdr, e_phentsize));
 	if (!phnum || phnum > 1024 || phentsize < sizeof(Elf64_Phdr) || phentsize > 4096)
 		return elf_error(s, e, "its program headers are wild");
 	if (phoff > INT64_MAX || (s->packing && phoff + (uint64_t)phnum * phentsize > s->n_head))
@@ -183,16 +193,16 @@ static int elf_segments(struct image_stream *s, const struct image_target *t, st
 			return (int)got;
 		if (got < (int64_t)sizeof(ph))
 			return elf_error(s, e, "it ends inside its program headers; copy it again");
-		if (get_le32(ph) != PT_LOAD || !get_le64(ph + offsetof(Elf64_Phdr, p_memsz)))
+		if ((be ? get_be32(ph) : get_le32(ph)) != PT_LOAD || !elf64(be, ph + offsetof(Elf64_Phdr, p_memsz)))
 			continue;
 		if (n == MAX_SEGMENTS)
 			return elf_error(s, e, "it has too many segments");
 		seg[n] = (struct segment){
-			.offset = get_le64(ph + offsetof(Elf64_Phdr, p_offset)),
-			.filesz = get_le64(ph + offsetof(Elf64_Phdr, p_filesz)),
-			.memsz = get_le64(ph + offsetof(Elf64_Phdr, p_memsz)),
-			.vaddr = get_le64(ph + offsetof(Elf64_Phdr, p_vaddr)),
-			.paddr = get_le64(ph + offsetof(Elf64_Phdr, p_paddr)),
+			.offset = elf64(be, ph + offsetof(Elf64_Phdr, p_offset)),
+			.filesz = elf64(be, ph + offsetof(Elf64_Phdr, p_filesz)),
+			.memsz = elf64(be, ph + offsetof(Elf64_Phdr, p_memsz)),
+			.vaddr = elf64(be, ph + offsetof(Elf64_Phdr, p_vaddr)),
+			.paddr = elf64(be, ph + offsetof(Elf64_Phdr, p_paddr)),
 		};
 		if (seg[n].filesz > seg[n].memsz || seg[n].offset > INT64_MAX || seg[n].memsz > INT64_MAX ||
 		    seg[n].paddr > UINT64_MAX - seg[n].memsz || seg[n].vaddr > UINT64_MAX - seg[n].memsz)

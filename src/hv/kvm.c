@@ -294,6 +294,7 @@ fail:
 static int kvm_vcpu_bind(struct hv_vcpu *vcpu)
 {
 	struct kvm_vcpu *v = to_vcpu(vcpu);
+	const uint64_t all_but_kick = ~(UINT64_C(1) << (KICK_SIGNAL - 1)); /* the kernel's sigset_t is a number */
 	struct {
 		struct kvm_signal_mask head;
 		uint8_t set[KERNEL_SIGSET_BYTES];
@@ -305,8 +306,7 @@ static int kvm_vcpu_bind(struct hv_vcpu *vcpu)
 	sigaddset(&kick, KICK_SIGNAL);
 	pthread_sigmask(SIG_BLOCK, &kick, NULL);
 	/* While the guest runs: everything blocked but the kick. */
-	memset(mask.head.sigset, 0xff, KERNEL_SIGSET_BYTES);
-	mask.head.sigset[(KICK_SIGNAL - 1) / 8] &= (uint8_t)~(1u << ((KICK_SIGNAL - 1) % 8));
+	memcpy(mask.head.sigset, &all_but_kick, sizeof(all_but_kick));
 	r = sys_ioctl(v->fd, KVM_SET_SIGNAL_MASK, &mask);
 	if (r < 0)
 		return r;
@@ -335,6 +335,20 @@ static void kvm_take_kick(struct kvm_vcpu *v)
 	sigaddset(&kick, KICK_SIGNAL);
 	while (sigtimedwait(&kick, NULL, &now) < 0 && errno == EINTR)
 		;
+}
+
+static void kvm_vcpu_wait(struct hv_vcpu *vcpu)
+{
+	struct kvm_vcpu *v = to_vcpu(vcpu);
+	sigset_t kick;
+
+	sigemptyset(&kick);
+	sigaddset(&kick, KICK_SIGNAL);
+	/* Pairs with the kick's store before it looks whether the thread is known: one of us sees the other. */
+	atomic_thread_fence(memory_order_seq_cst);
+	while (!__atomic_load_n(&v->run->immediate_exit, __ATOMIC_SEQ_CST))
+		sigwaitinfo(&kick, NULL);
+	kvm_take_kick(v);
 }
 
 static void decode_exit(struct kvm_run *run, struct hv_exit *x)
@@ -568,6 +582,7 @@ static const struct hv_ops kvm_ops = {
 	.create_vcpu = kvm_create_vcpu,
 	.vcpu_destroy = kvm_vcpu_destroy,
 	.vcpu_run = kvm_vcpu_run,
+	.vcpu_wait = kvm_vcpu_wait,
 	.vcpu_kick = kvm_vcpu_kick,
 	.vcpu_bind = kvm_vcpu_bind,
 	.get_reg = kvm_get_reg,
@@ -642,7 +657,11 @@ int hv_kvm_create(const char *path, unsigned int gpa_bits, struct hv **ret, stru
 		r = k->vm_fd = sys_ioctl_value(k->sys_fd, KVM_CREATE_VM, (unsigned long)type);
 	while (r == -EINTR);
 	if (r < 0) {
-		err_set(e, r, "%s: a virtual machine cannot be created: %s", dev, err_name(r));
+		err_set(e, r, "%s: a virtual machine cannot be created: %s%s", dev, err_name(r),
+#if defined(__s390x__)
+			r == -EINVAL ? "; link the program with -Wl,--s390-pgste, or set vm.allocate_pgste=1" :
+#endif
+			"");
 		goto fail;
 	}
 	r = sys_ioctl(k->sys_fd, KVM_GET_VCPU_MMAP_SIZE, NULL);

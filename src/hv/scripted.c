@@ -428,6 +428,11 @@ static int scripted_vcpu_run(struct hv_vcpu *vcpu, struct hv_exit *ret)
 	}
 }
 
+static void scripted_vcpu_wait(struct hv_vcpu *vcpu)
+{
+	take_kick(vcpu_of(vcpu), true);
+}
+
 static void scripted_vcpu_kick(struct hv_vcpu *vcpu)
 {
 	struct scripted_vcpu *v = vcpu_of(vcpu);
@@ -567,6 +572,7 @@ static const struct hv_ops scripted_ops = {
 	.create_vcpu = scripted_create_vcpu,
 	.vcpu_destroy = scripted_vcpu_destroy,
 	.vcpu_run = scripted_vcpu_run,
+	.vcpu_wait = scripted_vcpu_wait,
 	.vcpu_kick = scripted_vcpu_kick,
 	.vcpu_bind = scripted_vcpu_bind,
 	.get_reg = scripted_get_reg,

@@ -175,6 +175,8 @@ static int use_console(struct lkvm_vm *vm, struct err *e)
 			return err_set(e, -EINVAL, "--tty %u: a %s machine has one console, which is number 0; add --console virtio", i, m->arch->name);
 	if (vm->stream[0] && vm->config->console == CONSOLE_SERIAL && m->console_changed)
 		stream_attach(vm->stream[0], &(struct stream_user){ console_changed, console_changed, m });
+	else
+		m->console_changed = NULL; /* nobody would call it */
 	return 0;
 }
 

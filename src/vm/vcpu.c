@@ -105,6 +105,16 @@ static void run(struct lkvm_vm *vm, struct vm_vcpu *v)
 	if (!vm_gate(vm))
 		return;
 	for (;;) {
+		bool wait = false;
+
+		if (m->arch->before_run && !judge(vm, v, m->arch->before_run(m, v->index, &wait, &e), &e))
+			return;
+		if (wait) {
+			ops->vcpu_wait(hv);
+			if (!vm_gate(vm))
+				return;
+			continue;
+		}
 		r = ops->vcpu_run(hv, &x);
 		count(&v->stat.exits);
 		if (r < 0) {
