@@ -16,7 +16,7 @@
 	} while (0)
 
 enum { WRITE_FEAT = 0x11, READ_FEAT = 0x12, SET_VQ = 0x13, WRITE_CONF = 0x21, READ_CONF = 0x22, WRITE_STATUS = 0x31, READ_VQ_CONF = 0x32 };
-enum { VDEV_RESET = 0x33, SET_CONF_IND = 0x53, READ_STATUS = 0x72, SET_IND_ADAPTER = 0x73, SET_VIRTIO_REV = 0x83 };
+enum { VDEV_RESET = 0x33, SET_IND = 0x43, SET_CONF_IND = 0x53, READ_STATUS = 0x72, SET_IND_ADAPTER = 0x73, SET_VIRTIO_REV = 0x83 };
 enum { SENSE = 0x04, SENSE_ID = 0xe4 };
 
 /* --- the machine --- */
@@ -178,7 +178,7 @@ static void ccw_create(struct mock_driver *d)
 	REQUIRE(virtio_ccw_create(d->vd, vm->css, &config, &d->ccw, NULL) >= 0);
 	mock_ccw_enable(d);
 	if (!d->vd->s.status) {
-		REQUIRE(mock_ccw_revision(d, 2));
+		REQUIRE(mock_ccw_revision(d, d->transport->legacy ? 0 : 2));
 	} else {
 		/* A driver that was there before: the device's state was loaded. */
 		struct virtio_ccw_state s;
@@ -328,6 +328,65 @@ static uint32_t ccw_isr(struct mock_driver *d)
 		isr |= 2;
 	return isr;
 }
+
+/* --- revision 0 --- */
+
+static uint8_t legacy_status(struct mock_driver *d)
+{
+	uint8_t status;
+
+	/* There is no command for it. */
+	virtio_lock(d->vd);
+	status = d->vd->s.status;
+	virtio_unlock(d->vd);
+	return status;
+}
+
+static void legacy_set_status(struct mock_driver *d, uint8_t status)
+{
+	ccw_set_status(d, status & ~VIRTIO_STATUS_FEATURES_OK);
+}
+
+static void legacy_queue_set(struct mock_driver *d, unsigned int n, const struct mock_queue *q)
+{
+	uint8_t raw[16];
+
+	put_be64(raw, q->desc);
+	put_be32(raw + 8, 4096);
+	put_be16(raw + 12, (uint16_t)n);
+	put_be16(raw + 14, q->num);
+	must(d, SET_VQ, raw, sizeof(raw));
+}
+
+static void legacy_ready(struct mock_driver *d)
+{
+	uint8_t at[8];
+
+	memory_zero(d->vm->memory, low(d, MOCK_LOW_IND), 64);
+	put_be64(at, low(d, MOCK_LOW_IND));
+	must(d, SET_IND, at, sizeof(at));
+	put_be64(at, low(d, MOCK_LOW_CONF_IND));
+	must(d, SET_CONF_IND, at, sizeof(at));
+}
+
+const struct mock_transport mock_over_legacy = {
+	.name = "legacy",
+	.legacy = true,
+	.create = ccw_create,
+	.destroy = ccw_destroy,
+	.device_id = ccw_device_id,
+	.status = legacy_status,
+	.set_status = legacy_set_status,
+	.offered = ccw_offered,
+	.accept = ccw_accept,
+	.config_read = ccw_config_read,
+	.config_write = ccw_config_write,
+	.queue_max = ccw_queue_max,
+	.queue_set = legacy_queue_set,
+	.ready = legacy_ready,
+	.notify = ccw_notify,
+	.isr = ccw_isr,
+};
 
 const struct mock_transport mock_over_ccw = {
 	.name = "ccw",

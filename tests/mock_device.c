@@ -152,6 +152,7 @@ static void destroy(void *dev)
 static const struct virtio_class mock_class = {
 	.name = "mock",
 	.device_id = MOCK_DEVICE_ID,
+	.config_fields = "\4\2\1\1\10",
 	.state_version = 1,
 	.state_size = MOCK_DEVICE_CONFIG,
 	.config_read = config_read,

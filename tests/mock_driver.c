@@ -413,11 +413,14 @@ int mock_negotiate(struct mock_driver *d, uint64_t features)
 	d->transport->set_status(d, ACKNOWLEDGE);
 	d->transport->set_status(d, ACKNOWLEDGE | DRIVER);
 	d->transport->accept(d, features);
-	d->transport->set_status(d, ACKNOWLEDGE | DRIVER | FEATURES_OK);
-	if (!(mock_status(d) & FEATURES_OK))
-		return -1;
 	d->features = features;
-	return 0;
+	if (d->transport->legacy)
+		return 0;
+	d->transport->set_status(d, ACKNOWLEDGE | DRIVER | FEATURES_OK);
+	if (mock_status(d) & FEATURES_OK)
+		return 0;
+	d->features = 0;
+	return -1;
 }
 
 static bool packed(const struct mock_driver *d)
@@ -437,9 +440,9 @@ void mock_setup_queue(struct mock_driver *d, unsigned int n)
 		return;
 	q->num = d->queue_size ? MIN(d->queue_size, max) : max;
 	queue_area_sizes(q->num, packed(d), &desc, &driver, &device);
-	q->desc = mock_alloc(d->vm, desc, 16);
-	q->driver = mock_alloc(d->vm, driver, 4);
-	q->device = mock_alloc(d->vm, device, 4);
+	q->desc = mock_alloc(d->vm, desc, d->transport->legacy ? 4096 : 16);
+	q->driver = mock_alloc(d->vm, driver, d->transport->legacy ? 1 : 4);
+	q->device = mock_alloc(d->vm, device, d->transport->legacy ? 4096 : 4);
 	memory_zero(d->vm->memory, q->desc, d->vm->next - q->desc);
 	q->n_free = q->num;
 	for (unsigned int i = 0; i < q->num; i++)
@@ -464,12 +467,17 @@ int mock_start(struct mock_driver *d, uint64_t features)
 
 /* --- rings --- */
 
+static uint16_t ring16(const struct mock_driver *d, uint16_t v)
+{
+	return d->transport->legacy ? __builtin_bswap16(v) : v;
+}
+
 static uint16_t load16(struct mock_driver *d, uint64_t gpa)
 {
 	struct slice s;
 
 	REQUIRE(memory_slice(d->vm->memory, gpa, 2, &s) >= 0);
-	return slice_load_le16(&s, 0, memory_order_acquire);
+	return ring16(d, slice_load_le16(&s, 0, memory_order_acquire));
 }
 
 static void store16(struct mock_driver *d, uint64_t gpa, uint16_t v)
@@ -477,7 +485,7 @@ static void store16(struct mock_driver *d, uint64_t gpa, uint16_t v)
 	struct slice s;
 
 	REQUIRE(memory_slice(d->vm->memory, gpa, 2, &s) >= 0);
-	slice_store_le16(&s, 0, v, memory_order_release);
+	slice_store_le16(&s, 0, ring16(d, v), memory_order_release);
 }
 
 static void store32(struct mock_driver *d, uint64_t gpa, uint32_t v)
@@ -485,15 +493,17 @@ static void store32(struct mock_driver *d, uint64_t gpa, uint32_t v)
 	struct slice s;
 
 	REQUIRE(memory_slice(d->vm->memory, gpa, 4, &s) >= 0);
-	slice_store_le32(&s, 0, v, memory_order_release);
+	slice_store_le32(&s, 0, d->transport->legacy ? __builtin_bswap32(v) : v, memory_order_release);
 }
 
 static uint32_t load32(struct mock_driver *d, uint64_t gpa)
 {
 	struct slice s;
+	uint32_t v;
 
 	REQUIRE(memory_slice(d->vm->memory, gpa, 4, &s) >= 0);
-	return slice_load_le32(&s, 0, memory_order_acquire);
+	v = slice_load_le32(&s, 0, memory_order_acquire);
+	return d->transport->legacy ? __builtin_bswap32(v) : v;
 }
 
 /* All of a descriptor but the flags of a packed one, which the caller stores when it may be seen. */
@@ -501,10 +511,15 @@ static void write_desc(struct mock_driver *d, uint64_t at, uint64_t gpa, uint32_
 {
 	uint8_t raw[16];
 
-	put_le64(raw, gpa);
-	put_le32(raw + 8, len);
-	put_le16(raw + 12, packed(d) ? link : flags);
-	put_le16(raw + 14, packed(d) ? flags : link);
+	if (d->transport->legacy) {
+		put_be64(raw, gpa);
+		put_be32(raw + 8, len);
+	} else {
+		put_le64(raw, gpa);
+		put_le32(raw + 8, len);
+	}
+	put_le16(raw + 12, ring16(d, packed(d) ? link : flags));
+	put_le16(raw + 14, ring16(d, packed(d) ? flags : link));
 	memory_write(d->vm->memory, at, raw, packed(d) ? 14 : 16);
 }
 

@@ -135,6 +135,7 @@ struct mock_driver {
 /* What differs between transports. isr: as InterruptStatus, read and acknowledged. ready: before DRIVER_OK. */
 struct mock_transport {
 	const char *name;
+	bool legacy; /* no FEATURES_OK, big-endian rings in one piece */
 	void (*create)(struct mock_driver *d);
 	void (*destroy)(struct mock_driver *d);
 	uint32_t (*device_id)(struct mock_driver *d);
@@ -151,7 +152,8 @@ struct mock_transport {
 	uint32_t (*isr)(struct mock_driver *d);
 };
 
-extern const struct mock_transport mock_over_mmio, mock_over_ccw;
+/* mock_over_legacy: virtio-ccw's revision 0, classic indicators. */
+extern const struct mock_transport mock_over_mmio, mock_over_ccw, mock_over_legacy;
 
 #ifndef MOCK_TRANSPORT
 #define MOCK_TRANSPORT mock_over_mmio
