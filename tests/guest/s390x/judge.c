@@ -8,6 +8,7 @@
 #define IDA_BUFFER "the second IDAW's storage gets what the first one's got"
 #define NO_MIDAW "there are no MIDAWs"
 #define SUSPEND "suspending makes no status pending"
+#define NEWER "a command of revision 2 is known to all revisions"
 #define WITHDRAW "an interruption stays when its status is taken"
 
 /* QEMU's s390-ccw-virtio, as of 10.0: names of results, and what it does instead. */
@@ -79,6 +80,9 @@ static const struct {
 	{ "suspend-status", SUSPEND },
 	{ "suspended-again", SUSPEND },
 	{ "suppressed-no-interrupt", "an interruption without status comes" },
+	{ "read-status-in-revision-0", NEWER },
+	{ "read-status-in-revision-1", NEWER },
+	{ "features-not-offered", "they are left out, and the rest is accepted" },
 	{ "flood", "any number of reports is kept" },
 	{ "running", "a channel program without end stops the machine" },
 };

@@ -35,8 +35,9 @@ struct vccw_adapter {
 } __attribute__((packed));
 
 #define VCCW_QUEUE 8
+#define VCCW_SLOTS 2 /* requests at once: slot s has descriptors 3s to 3s+2 */
 
-/* A device with its queue 0, of the entropy kind: each buffer is filled. */
+/* A device with its queue 0, of the entropy kind (a buffer is filled) or a disk (one sector is written and read in turn). */
 struct vccw {
 	struct {
 		uint64_t address;
@@ -55,9 +56,15 @@ struct vccw {
 	} used __attribute__((aligned(16)));
 	uint64_t indicators, config_indicators; /* classic */
 	uint16_t seen;
+	bool disk;
 	uint32_t sid;
 	uint64_t cookie;
-	uint8_t buffer[VCCW_QUEUE][64];
+	struct {
+		uint32_t type, reserved;
+		uint64_t sector;
+		uint8_t data[512], status;
+		uint32_t serial;
+	} slot[VCCW_SLOTS] __attribute__((aligned(8)));
 } __attribute__((aligned(4096)));
 
 /* One command with its data; flags: CCW_*. */
@@ -67,12 +74,17 @@ bool vccw_do(uint32_t sid, uint8_t command, unsigned int count, const void *data
 
 /* Reset, revision 1, features, queue 0, classic indicators. Subchannel enabled with subclass isc; adapter: instead of indicators, or NULL. */
 bool vccw_start(struct vccw *v, uint32_t sid, unsigned int isc, const struct vccw_adapter *adapter);
+/* Makes a slot's next request available. */
 void vccw_add(struct vccw *v, unsigned int slot);
 /* Diagnose 0x500, function 3. Its answer: a cookie, or below 0. */
 long vccw_notify(struct vccw *v, unsigned int queue);
 long vccw_diagnose(uint64_t function, uint64_t sid, uint64_t queue, uint64_t cookie);
-/* A used slot, or -1. */
+/* A used slot, or -1; -2: its answer is wrong. */
 int vccw_pop(struct vccw *v);
+static inline bool vccw_used(struct vccw *v)
+{
+	return *(volatile uint16_t *)&v->used.index != __builtin_bswap16(*(volatile uint16_t *)&v->seen);
+}
 
 static inline uint16_t le16(uint16_t v) { return __builtin_bswap16(v); }
 static inline uint32_t le32(uint32_t v) { return __builtin_bswap32(v); }
