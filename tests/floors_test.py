@@ -25,6 +25,7 @@ PLACES = [
     (r"virtio/(queue\w*|chain|device)\.", 3, "virtio core"),
     (r"virtio/transport/", 4, "transport"),
     (r"virtio/", 4, "virtio device"),
+    (r"hw/css", 4, "channels"),  # what the bus is to others
     (r"hw/", 4, "hw"),
     (r"arch/", 5, "arch"),
     (r"src/vm/", 6, "vm"),
@@ -33,7 +34,7 @@ PLACES = [
 # Beyond the floors: who may not know whom.
 FORBIDDEN = {
     ("virtio device", "transport"), ("virtio device", "hv"), ("virtio core", "hv"),
-    ("hw", "transport"), ("hw", "virtio device"),
+    ("hw", "transport"), ("hw", "virtio device"), ("channels", "transport"), ("channels", "virtio device"),
     ("transport", "virtio device"), ("transport", "hw"),
 }
 LIBC = {"stdbool.h", "stddef.h", "stdint.h", "sys/types.h", "stdarg.h", "limits.h"}
