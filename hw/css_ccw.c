@@ -319,7 +319,7 @@ static bool told_to_stop(struct css_run *r)
 bool css_run_program(struct css_run *r)
 {
 	while (!told_to_stop(r)) {
-		if (r->fetched >= CSS_GO)
+		if (r->fetched >= CSS_GO || (r->until_ns && r->fetched && css_now_ns() >= r->until_ns))
 			return true;
 		r->check = 0;
 		if (css_fetch_ccw(r, false) < 0) {

@@ -659,6 +659,11 @@ static void overwrite(struct rig *r)
 	put_ccw1(r, PROGRAM + 8, CMD_CONTROL, 0, 0, 0);
 }
 
+static void dawdle(struct rig *r)
+{
+	usleep(1500);
+}
+
 /* Programs without end take turns, and can be stopped; CCWs are fetched when they are due. */
 static void test_endless(void)
 {
@@ -695,7 +700,8 @@ static void test_endless(void)
 	r.sid ^= 1;
 	/* The program ends itself. */
 	overwrite(&r);
-	CHECK(!css_continue(r.css));
+	while (css_continue(r.css))
+		;
 	CHECK_EQ(tsch(&r), 0);
 	CHECK_EQ(IRB_CTRL(&r), DONE);
 	CHECK_EQ(IRB_CPA(&r), PROGRAM + 16);
@@ -712,6 +718,16 @@ static void test_endless(void)
 	ccw(&r, CCW_CMD_TIC, 0, 0, PROGRAM);
 	RUN(&r, DONE_BADLY, GOOD_END, CSTAT_INCORRECT_LENGTH, 1, 0);
 	CHECK_EQ(r.dev.moved, sizeof(r.dev.data));
+	/* Slow commands: one a turn on a thread that serves others. */
+	r.dev.hook = dawdle;
+	ccw(&r, CMD_HOOK, CCW_CC, 0, 0);
+	ccw(&r, CCW_CMD_TIC, 0, 0, PROGRAM);
+	CHECK_EQ(ssch(&r), 0);
+	commands = r.dev.commands;
+	CHECK(css_continue(r.css));
+	CHECK_EQ(r.dev.commands, commands + 1);
+	CHECK_EQ(css_csch(r.css, r.sid), 0);
+	CHECK_EQ(tsch(&r), 0);
 	/* Its next TICs, program-check. */
 	ccw(&r, CMD_CONTROL, CCW_CC, 0, 0);
 	for (unsigned int i = 0; i < 100; i++)

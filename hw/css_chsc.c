@@ -108,6 +108,25 @@ static unsigned int store_event(struct request *r, unsigned int *ret_len)
 	return CHSC_NO_EVENT;
 }
 
+/* Subchannels have longer names from now on, in interruptions that are pending, too. */
+static void name_images(struct css *css)
+{
+	if (css->s.mcsse)
+		return;
+	css->s.mcsse = 1;
+	for (unsigned int ssid = 0; ssid < CSS_SETS; ssid++)
+		for (unsigned int i = 0; i < css->set[ssid].n; i++) {
+			struct css_subchannel *sch = css->set[ssid].sch[i];
+
+			if (!sch->s.interrupt)
+				continue;
+			css->s.mcsse = 0;
+			css_withdraw(css, sch);
+			css->s.mcsse = 1;
+			css_interrupt(css, sch);
+		}
+}
+
 static unsigned int set_domain(struct request *r, unsigned int *ret_len)
 {
 	uint32_t word0 = get_be32(r->p + 4);
@@ -118,7 +137,7 @@ static unsigned int set_domain(struct request *r, unsigned int *ret_len)
 		return CHSC_BAD_FORMAT;
 	switch (word0 & 0xffff) {
 	case 0:
-		r->css->s.mcsse = 1;
+		name_images(r->css);
 		return CHSC_OK;
 	case 2:
 		r->css->s.mss = 1;

@@ -2,6 +2,8 @@
 /* The start, halt, clear and resume functions as the subchannel performs them, on whatever thread finds it idle ("Basic I/O Functions"). */
 #include "hw/css_internal.h"
 
+#define TURN_NS 1000000
+
 void css_enqueue(struct css *css, struct css_subchannel *sch)
 {
 	sch->queued = true;
@@ -94,8 +96,8 @@ static void no_path(struct css *css, struct css_subchannel *sch)
 	css_interrupt(css, sch);
 }
 
-/* One go of the channel program. */
-static void go(struct css *css, struct css_subchannel *sch)
+/* One go of the channel program; a turn on a thread that serves others is bounded in time as well, since commands may be slow. */
+static void go(struct css *css, struct css_subchannel *sch, bool turn)
 {
 	struct css_sch_state *s = &sch->s;
 	struct css_run r = { .css = css, .sch = sch, .orb = s->orb, .limit = css->s.limit };
@@ -106,6 +108,8 @@ static void go(struct css *css, struct css_subchannel *sch)
 		return;
 	}
 	s->lpum = CSS_PATH_MASK;
+	if (turn)
+		r.until_ns = css_now_ns() + TURN_NS;
 	if (s->orb & ORB_LIMIT)
 		r.limit_mode = s->pmcw & PMCW_LIMIT;
 	if (s->ctrl & SCSW_ACTL_SUSPENDED) {
@@ -119,7 +123,7 @@ static void go(struct css *css, struct css_subchannel *sch)
 		css_enqueue(css, sch);
 }
 
-static bool perform_one(struct css *css, struct css_subchannel *sch)
+static bool perform_one(struct css *css, struct css_subchannel *sch, bool turn)
 {
 	uint16_t ctrl = sch->s.ctrl;
 
@@ -135,18 +139,18 @@ static bool perform_one(struct css *css, struct css_subchannel *sch)
 		if (ctrl & SCSW_ACTL_SUSPENDED ? !(ctrl & SCSW_ACTL_RESUME_PENDING) :
 						 !(ctrl & (SCSW_ACTL_START_PENDING | SCSW_ACTL_SUBCHANNEL)))
 			return false;
-		go(css, sch);
+		go(css, sch, turn);
 	}
 	return true;
 }
 
 /* Does what is pending, with the lock held at both ends. A thread that finds it running leaves the work to that one, which looks again before it goes. */
-void css_perform(struct css *css, struct css_subchannel *sch)
+void css_perform(struct css *css, struct css_subchannel *sch, bool turn)
 {
 	if (sch->running)
 		return;
 	sch->running = true;
-	while (perform_one(css, sch))
+	while (perform_one(css, sch, turn))
 		;
 	sch->running = false;
 	css_present_held(css, sch);
@@ -164,7 +168,7 @@ bool css_continue(struct css *css)
 	end = css->first ? container_of(css->last, struct css_subchannel, next) : NULL;
 	while ((sch = css->first)) {
 		css_unqueue(css, sch);
-		css_perform(css, sch);
+		css_perform(css, sch, true);
 		if (sch == end)
 			break;
 	}

@@ -144,7 +144,7 @@ int css_ssch(struct css *css, uint32_t sid, const struct css_orb *orb)
 	s->begun = s->after_tic = 0;
 	s->next = cpa;
 	css_measure_start(css, sch);
-	css_perform(css, sch);
+	css_perform(css, sch, false);
 	return leave(css, 0);
 }
 
@@ -226,7 +226,7 @@ int css_hsch(struct css *css, uint32_t sid)
 		s->ctrl &= (uint16_t)~SCSW_STCTL_PENDING;
 	}
 	s->ctrl |= SCSW_FCTL_HALT | SCSW_ACTL_HALT_PENDING;
-	css_perform(css, sch);
+	css_perform(css, sch, false);
 	return leave(css, 0);
 }
 
@@ -241,7 +241,7 @@ int css_csch(struct css *css, uint32_t sid)
 	css_withdraw(css, sch);
 	sch->s.ctrl &= (uint16_t)~(SCSW_FCTL | SCSW_STCTL | SCSW_ACTL);
 	sch->s.ctrl |= SCSW_FCTL_CLEAR | SCSW_ACTL_CLEAR_PENDING;
-	css_perform(css, sch);
+	css_perform(css, sch, false);
 	return leave(css, 0);
 }
 
@@ -261,7 +261,7 @@ int css_rsch(struct css *css, uint32_t sid)
 		return leave(css, 2);
 	s->ctrl |= SCSW_ACTL_RESUME_PENDING;
 	css_measure_start(css, sch);
-	css_perform(css, sch);
+	css_perform(css, sch, false);
 	return leave(css, 0);
 }
 

@@ -84,6 +84,7 @@ struct css_run {
 	struct css_subchannel *sch;
 	uint32_t orb;
 	unsigned int fetched;
+	uint64_t until_ns; /* no command begins after that; 0: not limited */
 	uint8_t limit_mode; /* PMCW_LIMIT_*, 0 without ORB_LIMIT */
 	uint32_t limit;
 
@@ -116,7 +117,7 @@ void css_present_held(struct css *css, struct css_subchannel *sch);
 void css_report(struct css *css, unsigned int flags, unsigned int rsc, unsigned int erc, uint16_t rsid);
 
 /* css_function.c */
-void css_perform(struct css *css, struct css_subchannel *sch);
+void css_perform(struct css *css, struct css_subchannel *sch, bool turn);
 void css_enqueue(struct css *css, struct css_subchannel *sch);
 void css_unqueue(struct css *css, struct css_subchannel *sch);
 
@@ -125,6 +126,7 @@ bool css_run_program(struct css_run *r);
 int css_fetch_ccw(struct css_run *r, bool data_chain);
 
 /* css_measure.c */
+uint64_t css_now_ns(void);
 void css_measure_start(struct css *css, struct css_subchannel *sch);
 void css_measure_accepted(struct css_subchannel *sch);
 void css_measure_end(struct css *css, struct css_subchannel *sch);

@@ -10,7 +10,7 @@
 
 #define UNIT_NS 128000
 
-static uint64_t now_ns(void)
+uint64_t css_now_ns(void)
 {
 	struct timespec ts;
 
@@ -83,7 +83,7 @@ void css_measure_start(struct css *css, struct css_subchannel *sch)
 {
 	if (!measured(sch))
 		return;
-	sch->s.started_ns = now_ns();
+	sch->s.started_ns = css_now_ns();
 	sch->s.dcti_ns = 0;
 	update(css, sch, 1, 0);
 }
@@ -94,7 +94,7 @@ void css_measure_accepted(struct css_subchannel *sch)
 
 	if (!measured(sch))
 		return;
-	now = now_ns();
+	now = css_now_ns();
 	sch->s.pending_ns += now - MIN(sch->s.started_ns, now);
 	sch->s.started_ns = now;
 }
@@ -105,7 +105,7 @@ void css_measure_end(struct css *css, struct css_subchannel *sch)
 
 	if (!measured(sch) || !sch->s.begun)
 		return;
-	now = now_ns();
+	now = css_now_ns();
 	sch->s.dcti_ns = now - MIN(sch->s.started_ns, now);
 	sch->s.connect_ns += sch->s.dcti_ns;
 	update(css, sch, 0, 1);
