@@ -39,8 +39,8 @@ void css_destroy(struct css *css)
 /* ---- Names of subchannels ---- */
 
 /*
- * The subchannel that a subsystem-identification word names; NULL with *ret_result a program-interruption code for an invalid one, or condition code 3 where none is
- * provided ("I/O Instructions", subsystem-identification word).
+ * The subchannel that a subsystem-identification word names; NULL with *ret_result a program-interruption code for an invalid one, or
+ * condition code 3 where none is provided ("I/O Instructions", subsystem-identification word).
  */
 struct css_subchannel *css_lookup(struct css *css, uint32_t sid, int *ret_result)
 {

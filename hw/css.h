@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT
 /*
- * The channel subsystem of one machine (z/Architecture Principles of Operation, chapters 13 to 17), with one image and one virtual channel path.
+ * The channel subsystem of one machine (z/Architecture Principles of Operation, chapters 13 to 17), with one image and one virtual channel
+ * path.
  *
- * Instructions are functions on values: the caller decodes operands, checks the CPU's state and alignments, and moves control blocks between guest and us. A result of 0 to 3 is the
- * condition code; a negative one is minus the program-interruption code (CSS_PGM_*), with nothing changed. What stores into the guest (TSCH, STCRW, TPI) takes the status away:
- * the caller has made sure that the operand can be stored.
+ * Instructions are functions on values: the caller decodes operands, checks the CPU's state and alignments, and moves control blocks between
+ * guest and us. A result of 0 to 3 is the condition code; a negative one is minus the program-interruption code (CSS_PGM_*), with nothing
+ * changed. What stores into the guest (TSCH, STCRW, TPI) takes the status away: the caller has made sure that the operand can be stored.
  *
- * Channel programs run on the thread of the vCPU that started them, a bounded number of CCWs; what is left is continued where ops->defer says. HSCH and CSCH act in
- * between. Storage keys are not looked at: a guest's own keys protect nothing here.
+ * Channel programs run on the thread of the vCPU that started them, a bounded number of CCWs; what is left is continued where ops->defer says.
+ * HSCH and CSCH act in between. Storage keys are not looked at: a guest's own keys protect nothing here.
  *
- * Locking: all functions are thread-safe. One lock, held for moments only, never while a device's command runs. ops are called with it held: they may take
- * leaf locks and must not call back. Device ops are called without it.
+ * Locking: all functions are thread-safe. One lock, held for moments only, never while a device's command runs. ops are called with it held:
+ * they may take leaf locks and must not call back. Device ops are called without it.
  */
 #ifndef LKVM_HW_CSS_H
 #define LKVM_HW_CSS_H
@@ -82,8 +83,9 @@ struct css_device_ops {
 	uint16_t cu_type, dev_type;
 	uint8_t cu_model, dev_model; /* see css_add_device for a model that is not constant */
 	/*
-	 * Executes a command other than SENSE, SENSE ID, NOP and TIC, and returns the device status (DSTAT_*) at its end; 0 stands for channel end with device end, what
-	 * css_command_reject() and css_unit_check() return for themselves. No data command: CSS_IMMEDIATE added tells that it ended at initial status.
+	 * Executes a command other than SENSE, SENSE ID, NOP and TIC, and returns the device status (DSTAT_*) at its end; 0 stands for channel
+	 * end with device end, what css_command_reject() and css_unit_check() return for themselves. No data command: CSS_IMMEDIATE added
+	 * tells that it ended at initial status.
 	 */
 	unsigned int (*command)(void *dev, struct css_command *c);
 	/* The guest ended what was going on: nothing of it may go on. After HSCH and CSCH; NULL: nothing to do. */
@@ -98,16 +100,17 @@ struct css_device_ops {
 #define CSS_IMMEDIATE 0x100
 
 /*
- * Data moves between the device and the storage that CCWs, IDAWs or MIDAWs name. css_data_read: out of guest storage (write and control commands);
- * css_data_write: into it (read and sense commands). Bytes moved: fewer than len where the program's count ends first (noted as incorrect length; css_data_left says how
- * many the current CCW still has). -EFAULT: a check ended the channel program; the command just returns 0. One call can follow another.
+ * Data moves between the device and the storage that CCWs, IDAWs or MIDAWs name. css_data_read: out of guest storage (write and control
+ * commands); css_data_write: into it (read and sense commands). Bytes moved: fewer than len where the program's count ends first (noted as
+ * incorrect length; css_data_left says how many the current CCW still has). -EFAULT: a check ended the channel program; the command just
+ * returns 0. One call can follow another.
  */
 int css_data_read(struct css_command *c, void *buf, size_t len);
 int css_data_write(struct css_command *c, const void *buf, size_t len);
 uint32_t css_data_left(const struct css_command *c);
 /*
- * Back to the first byte of the command's data, as if nothing had been moved: virtio-ccw's read commands take what is asked for out of the storage that they answer in (css_data_read
- * works for them, too).
+ * Back to the first byte of the command's data, as if nothing had been moved: virtio-ccw's read commands take what is asked for out of the
+ * storage that they answer in (css_data_read works for them, too).
  */
 void css_data_rewind(struct css_command *c);
 /* The channel program ends in a program check after this command, whatever status is returned. */
@@ -127,8 +130,8 @@ struct css_device_config {
 };
 
 /*
- * Gives the device the first subchannel of its set that has none. -EEXIST: the number is taken; -ENOSPC: the set is full; -EINVAL. The handle is good until
- * css_remove_device.
+ * Gives the device the first subchannel of its set that has none. -EEXIST: the number is taken; -ENOSPC: the set is full; -EINVAL. The handle
+ * is good until css_remove_device.
  */
 int css_add_device(struct css *css, const struct css_device_config *config, struct css_subchannel **ret, struct err *e);
 /* Waits for a running command; the guest is told by a channel report. Not from a device's own op. The subchannel stays, without a device. */
@@ -137,13 +140,14 @@ void css_remove_device(struct css *css, struct css_subchannel *sch);
 uint32_t css_subchannel_sid(struct css *css, const struct css_subchannel *sch); /* as the guest names it */
 
 /*
- * Calls fn with the device at sid if it has these ops; it cannot be removed meanwhile. Returns what fn does, or -ENODEV, also for a sid that is no valid one.
+ * Calls fn with the device at sid if it has these ops; it cannot be removed meanwhile. Returns what fn does, or -ENODEV, also for a sid that
+ * is no valid one.
  */
 int css_with_device(struct css *css, uint32_t sid, const struct css_device_ops *ops, int (*fn)(void *dev, void *arg), void *arg);
 
 /*
- * Unsolicited status: alert status with this device status (0 is fine). While other status is pending or a function in progress it waits for its turn (merged with what
- * waits already); a subchannel that is not enabled drops it.
+ * Unsolicited status: alert status with this device status (0 is fine). While other status is pending or a function in progress it waits for
+ * its turn (merged with what waits already); a subchannel that is not enabled drops it.
  */
 void css_present_alert(struct css *css, struct css_subchannel *sch, uint8_t dstat);
 
@@ -163,8 +167,8 @@ int css_schm(struct css *css, uint64_t gr1, uint64_t gr2);
 int css_rchp(struct css *css, uint64_t gr1);
 int css_sal(struct css *css, uint64_t gr1);
 /*
- * The pending interruption of highest priority among the subclasses in isc_mask (control register 6, bits 32 to 39 as a byte: 0x80 is subclass 0), which it accepts. Condition code 1:
- * one was stored, 0: none. Only where the machine's own interrupt controller does not do it.
+ * The pending interruption of highest priority among the subclasses in isc_mask (control register 6, bits 32 to 39 as a byte: 0x80 is subclass
+ * 0), which it accepts. Condition code 1: one was stored, 0: none. Only where the machine's own interrupt controller does not do it.
  */
 int css_tpi(struct css *css, uint8_t isc_mask, struct css_tpi *ret);
 /* The CPU, or the machine's controller, took the interruption of sid: nothing is left to withdraw. */
@@ -181,8 +185,8 @@ void css_queue_crw(struct css *css, unsigned int rsc, unsigned int erc, uint16_t
 void css_reset(struct css *css);
 
 /*
- * Saving and loading, vCPUs stopped and no css_continue running; devices are the same and save themselves. css_save returns the size, and fills buf if len is large
- * enough. -EINVAL: not a state of this subsystem. Interruptions that were pending are made pending again.
+ * Saving and loading, vCPUs stopped and no css_continue running; devices are the same and save themselves. css_save returns the size, and
+ * fills buf if len is large enough. -EINVAL: not a state of this subsystem. Interruptions that were pending are made pending again.
  */
 size_t css_save(struct css *css, void *buf, size_t len);
 int css_load(struct css *css, const void *buf, size_t len, struct err *e);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The control blocks of channel I/O as they lie in guest memory (z/Architecture Principles of Operation, chapters 13 to 17): structures of bytes, big-endian
- * numbers read and written with get_be16() and its like, and the bits of their words. No alignment, no padding.
+ * The control blocks of channel I/O as they lie in guest memory (z/Architecture Principles of Operation, chapters 13 to 17): structures of
+ * bytes, big-endian numbers read and written with get_be16() and its like, and the bits of their words. No alignment, no padding.
  */
 #ifndef LKVM_HW_CSS_BLOCKS_H
 #define LKVM_HW_CSS_BLOCKS_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Channel programs ("Basic I/O Functions", execution of channel programs): CCWs are fetched, checked and executed one command after the other, until one ends the program, it is
- * suspended, a halt or clear function waits, or its turn is over.
+ * Channel programs ("Basic I/O Functions", execution of channel programs): CCWs are fetched, checked and executed one command after the other,
+ * until one ends the program, it is suspended, a halt or clear function waits, or its turn is over.
  */
 #include <errno.h>
 
@@ -68,8 +68,8 @@ static bool ccw_good(const struct css_run *r, bool data_chain, uint32_t count)
 }
 
 /*
- * Makes the next CCW the current one, through a TIC. -EFAULT: program check; r->cpa is then the address that the SCSW shows: that of the CCW at fault plus 8, where
- * a TIC led out of storage its own.
+ * Makes the next CCW the current one, through a TIC. -EFAULT: program check; r->cpa is then the address that the SCSW shows: that of the CCW
+ * at fault plus 8, where a TIC led out of storage its own.
  */
 int css_fetch_ccw(struct css_run *r, bool data_chain)
 {
@@ -243,8 +243,9 @@ static unsigned int command(struct css_run *r)
 }
 
 /*
- * Incorrect length ("Subchannel-Status Word"): bytes were left on either side and the program did not suppress it; it cannot where data was to be chained. A command that ended
- * at initial status is forgiven, unless the ORB asks for strictness and the CCW can say that it wants no data.
+ * Incorrect length ("Subchannel-Status Word"): bytes were left on either side and the program did not suppress it; it cannot where data was to
+ * be chained. A command that ended at initial status is forgiven, unless the ORB asks for strictness and the CCW can say that it wants no
+ * data.
  */
 static bool incorrect_length(const struct css_run *r, bool immediate)
 {

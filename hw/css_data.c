@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Where a command's data lies: in the CCW's own area, in the blocks of its indirect-data-address words (formats 1 and 2), or in those of modified IDAWs; then in those of the CCWs that
- * it chains. Each word is checked when the data comes to it.
+ * Where a command's data lies: in the CCW's own area, in the blocks of its indirect-data-address words (formats 1 and 2), or in those of
+ * modified IDAWs; then in those of the CCWs that it chains. Each word is checked when the data comes to it.
  */
 #include <errno.h>
 

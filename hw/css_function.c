@@ -62,8 +62,8 @@ static void clear_function(struct css *css, struct css_subchannel *sch)
 }
 
 /*
- * A function that had not reached the device keeps its start-pending or suspended indication, to tell that it never began or stopped there: status pending alone.
- * One in progress ends with the device's ending status.
+ * A function that had not reached the device keeps its start-pending or suspended indication, to tell that it never began or stopped there:
+ * status pending alone. One in progress ends with the device's ending status.
  */
 static void halt_function(struct css *css, struct css_subchannel *sch)
 {
@@ -144,7 +144,10 @@ static bool perform_one(struct css *css, struct css_subchannel *sch, bool turn)
 	return true;
 }
 
-/* Does what is pending, with the lock held at both ends. A thread that finds it running leaves the work to that one, which looks again before it goes. */
+/*
+ * Does what is pending, with the lock held at both ends. A thread that finds it running leaves the work to that one, which looks
+ * again before it goes.
+ */
 void css_perform(struct css *css, struct css_subchannel *sch, bool turn)
 {
 	if (sch->running)

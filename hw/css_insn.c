@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* The I/O instructions that name a subchannel ("I/O Instructions"). Operand checks come first, then condition code 3, then status pending, then busy. */
+/*
+ * The I/O instructions that name a subchannel ("I/O Instructions"). Operand checks come first, then condition code 3, then status
+ * pending, then busy.
+ */
 #include "base/endian.h"
 #include "hw/css_internal.h"
 
@@ -135,7 +138,8 @@ int css_ssch(struct css *css, uint32_t sid, const struct css_orb *orb)
 		return leave(css, 2);
 	s->intparm = get_be32(orb->intparm);
 	s->orb = flags;
-	s->flags = (uint16_t)(flags >> 16 & (SCSW_KEY | SCSW_SUSPEND)) | (uint16_t)(flags >> 16 & (SCSW_FORMAT1 | SCSW_PREFETCH | SCSW_INITIAL | SCSW_LIMIT | SCSW_SUPPRESS));
+	/* The same bits in both. */
+	s->flags = flags >> 16 & (SCSW_KEY | SCSW_SUSPEND | SCSW_FORMAT1 | SCSW_PREFETCH | SCSW_INITIAL | SCSW_LIMIT | SCSW_SUPPRESS);
 	s->ctrl = SCSW_FCTL_START | SCSW_ACTL_START_PENDING;
 	s->cpa = cpa;
 	s->dstat = s->cstat = 0;

@@ -187,7 +187,8 @@ static void test_ssch(void)
 
 	/* The ORB shows in the SCSW, its interruption parameter comes with the interruption. */
 	ccw(&r, CCW_CMD_NOP, 0, 0, 0);
-	r.orb = 0x5 << 28 | ORB_SUSPEND | ORB_FORMAT1 | ORB_PREFETCH | ORB_LIMIT | ORB_SUPPRESS | ORB_STREAMING | ORB_MODIFICATION | ORB_SYNCHRONIZE | ORB_LENGTH | 0x8000;
+	r.orb = 0x5 << 28 | ORB_SUSPEND | ORB_FORMAT1 | ORB_PREFETCH | ORB_LIMIT | ORB_SUPPRESS |
+		ORB_STREAMING | ORB_MODIFICATION | ORB_SYNCHRONIZE | ORB_LENGTH | 0x8000;
 	CHECK_EQ(ssch(&r), 0);
 	CHECK_EQ(r.interrupts, 1);
 	CHECK_EQ(r.last_sid, r.sid);

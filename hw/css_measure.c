@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Measurement and the instructions for the whole subsystem that go with it ("I/O Support Functions"): counts and times of the start function, in the measurement block of the program's choice,
- * in units of 128 microseconds.
+ * Measurement and the instructions for the whole subsystem that go with it ("I/O Support Functions"): counts and times of the start function,
+ * in the measurement block of the program's choice, in units of 128 microseconds.
  */
 #include <time.h>
 

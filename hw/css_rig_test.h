@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* A channel subsystem with scripted devices, a machine that notes what it is told, and 1 MiB of guest memory at 0 (and 64 KiB at the end of the first 16 MiB). */
+/*
+ * A channel subsystem with scripted devices, a machine that notes what it is told, and 1 MiB of guest memory at 0 (and 64 KiB at the
+ * end of the first 16 MiB).
+ */
 #ifndef LKVM_HW_CSS_RIG_TEST_H
 #define LKVM_HW_CSS_RIG_TEST_H
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * A hostile guest at the channel subsystem: any instruction with any operand, any control block, channel programs, IDAWs and MIDAWs of any bytes, mixed with devices that come and go, and saved
- * states with wrong bytes. What must hold: at most one interruption is pending for a subchannel, none is withdrawn that is not; a go of channel programs is bounded; nothing stays half done;
- * and in the end a subchannel that is cleared works.
+ * A hostile guest at the channel subsystem: any instruction with any operand, any control block, channel programs, IDAWs and MIDAWs of any
+ * bytes, mixed with devices that come and go, and saved states with wrong bytes. What must hold: at most one interruption is pending for a
+ * subchannel, none is withdrawn that is not; a go of channel programs is bounded; nothing stays half done; and in the end a subchannel that is
+ * cleared works.
  *
  * Input: the guest's memory from 0x1000 on (a length of 2 bytes, and so many), then operations of one byte and what they take.
  */
