@@ -585,7 +585,7 @@ int virtio_ccw_load(struct virtio_ccw *c, const struct virtio_ccw_state *s)
 	};
 
 	if (s->version != STATE_VERSION || s->revision < REVISION_UNSET || s->revision > REVISION_MAX || s->kind > IND_ADAPTER ||
-	    !classic_ok(c, s->config) || (s->kind == IND_CLASSIC && !classic_ok(c, s->queues)) ||
+	    (s->revision != REVISION_UNSET && !s->revision != c->vd->s.legacy) || !classic_ok(c, s->config) || (s->kind == IND_CLASSIC && !classic_ok(c, s->queues)) ||
 	    (s->kind == IND_ADAPTER && !adapter_ok(c, &ind)))
 		return -EINVAL;
 	virtio_lock(c->vd);

@@ -47,7 +47,7 @@ DEFINE_CLEANUP(virtio_ccw, virtio_ccw_destroy)
  */
 int64_t virtio_ccw_notify(struct css *css, uint32_t sid, uint64_t queue);
 
-/* What a driver has told the transport, beside the state of the device and of the channel subsystem. Both while the device is paused. */
+/* What a driver has told the transport, beside the state of the device (loaded before) and of the channel subsystem. Both while the device is paused. */
 struct virtio_ccw_state {
 	uint32_t version;
 	int32_t revision; /* -1: unset */

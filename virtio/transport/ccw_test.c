@@ -759,10 +759,11 @@ static void test_saved(void)
 	CHECK_EQ(mock_start(b.d, MOCK_ALL), 0);
 	virtio_ccw_save(b.d->ccw, &s);
 	CHECK(s.version == 1 && s.revision == 2 && s.kind == 2 && s.isc == MOCK_AIRQ_ISC && s.bit_nr == 5);
-	for (unsigned int i = 0; i < 9; i++) {
+	for (unsigned int i = 0; i < 10; i++) {
 		bad = s;
 		switch (i) {
 		case 0: bad.version++; break;
+		case 9: bad.revision = 0; break; /* the device's driver is none of those */
 		case 1: bad.revision = 3; break;
 		case 2: bad.revision = -2; break;
 		case 3: bad.kind = 3; break;
