@@ -61,6 +61,7 @@ struct machine {
 	struct coalescer *coalescer; /* or NULL */
 	struct css *css;	     /* the channel subsystem where the architecture has one (made by prepare), else NULL */
 	const struct log *log;
+	const char *name;  /* the guest's, or NULL */
 	uint64_t ram_base; /* 0: the map's, until prepare */
 	uint64_t ram_size; /* bytes */
 	struct memory_backing backing;
@@ -159,6 +160,8 @@ struct arch_ops {
 	/* One line each for `lkvm doctor`: what this host can do; `cure` NULL when present. */
 	void (*doctor)(struct hv *hv, struct hv_vcpu *vcpu, void (*fn)(void *ctx, const char *what, bool present, const char *cure),
 		       void *ctx);
+	/* Asks the guest to shut itself down, as its power button would. -EAGAIN: it does not listen. NULL: no such thing. Any thread. */
+	int (*ask_shutdown)(struct machine *m);
 	/* Counters of the interrupt controller, for `lkvm stat`; any thread. NULL: none. */
 	void (*stat)(struct machine *m, void (*fn)(void *ctx, const char *name, uint64_t value), void *ctx);
 	void (*destroy)(struct machine *m);			 /* frees arch_state; half-built is fine */

@@ -26,7 +26,18 @@ enum {
 	OP_SIGNAL_PROCESSOR = 0xae,
 	OP_B2 = 0xb2,
 	OP_B2_SERVICE_CALL = 0x20,
+	OP_B9 = 0xb9,
+	OP_B9_PERFORM_TOPOLOGY_FUNCTION = 0xa2,
 };
+
+/* PERFORM TOPOLOGY FUNCTION: requests, and the reason why one is refused (bits 48 to 55). */
+enum {
+	PTF_HORIZONTAL = 0,
+	PTF_VERTICAL = 1,
+	PTF_CHECK = 2,
+};
+#define PTF_ALREADY 0x100
+#define PTF_NOT_POSSIBLE 0x200
 
 #define MEM_OP_MAX 4096
 
@@ -109,6 +120,29 @@ static int service_call(struct machine *m, unsigned int i, uint32_t ipb)
 	return 0;
 }
 
+/*
+ * The topology is one row of CPUs, and never changes. Also for guests whose model has no facility 11: where a machine's SIE shows them its own list of facilities all the same
+ * (Hercules does), Linux asks once a minute.
+ */
+static int topology(struct machine *m, unsigned int i, uint32_t ipb)
+{
+	const struct s390x_cpu *c = s390x_cpu(m, i);
+	uint64_t *r1 = &c->regs.gpr[ipb >> 20 & 15];
+
+	switch (*r1) {
+	case PTF_HORIZONTAL:
+	case PTF_VERTICAL:
+		*r1 |= *r1 == PTF_HORIZONTAL ? PTF_ALREADY : PTF_NOT_POSSIBLE;
+		*c->regs.dirty |= KVM_SYNC_GPRS;
+		s390x_set_cc(m, i, 2);
+		return 0;
+	case PTF_CHECK:
+		s390x_set_cc(m, i, 0);
+		return 0;
+	}
+	return s390x_program(m, i, PGM_SPECIFICATION);
+}
+
 static int instruction(struct machine *m, unsigned int i, uint16_t ipa, uint32_t ipb)
 {
 	const struct s390x_cpu *c = s390x_cpu(m, i);
@@ -118,6 +152,7 @@ static int instruction(struct machine *m, unsigned int i, uint16_t ipa, uint32_t
 	case OP_DIAGNOSE:
 	case OP_SIGNAL_PROCESSOR:
 	case OP_B2:
+	case OP_B9:
 		if (*c->regs.psw_mask & PSW_PROBLEM)
 			return s390x_program(m, i, PGM_PRIVILEGED);
 		break;
@@ -132,14 +167,45 @@ static int instruction(struct machine *m, unsigned int i, uint16_t ipa, uint32_t
 	case OP_B2:
 		r = (ipa & 0xff) == OP_B2_SERVICE_CALL ? service_call(m, i, ipb) : s390x_channel_io(m, i, (uint8_t)ipa, ipb);
 		break;
+	case OP_B9:
+		r = (ipa & 0xff) == OP_B9_PERFORM_TOPOLOGY_FUNCTION ? topology(m, i, ipb) : -EOPNOTSUPP;
+		break;
 	}
 	return r == -EOPNOTSUPP ? s390x_program(m, i, PGM_OPERATION) : r;
 }
 
-/* SYSIB 3.2.2 is KVM's; ours is the guest's name in it (Principles of Operation, STORE SYSTEM INFORMATION). */
+/*
+ * SYSIB 3.2.2 is KVM's; ours is the guest's name in it, in EBCDIC and, whole, in UTF-8 (Principles of Operation, STORE SYSTEM INFORMATION). The first of eight descriptions of 64
+ * bytes is the innermost machine's.
+ */
+#define SYSIB_SIZE 4096
+#define SYSIB_VM 32
+#define SYSIB_VM_NAME (SYSIB_VM + 12)
+#define SYSIB_VM_NAME_SIZE 8
+#define SYSIB_VM_ENCODING (SYSIB_VM + 43)
+#define SYSIB_UTF8 2
+#define SYSIB_LONG_NAME 2048
+#define SYSIB_LONG_NAME_SIZE 256
+
 static int store_system_information(struct machine *m, unsigned int i, const struct hv_exit *x)
 {
-	return 0;
+	const char *name = m->name;
+	uint8_t sysib[SYSIB_SIZE];
+	size_t len;
+	int r;
+
+	if (x->s390_stsi.fc != 3 || x->s390_stsi.sel1 != 2 || x->s390_stsi.sel2 != 2 || !name)
+		return 0;
+	r = s390x_read(m, i, x->s390_stsi.addr, x->s390_stsi.ar, sysib, sizeof(sysib));
+	if (r)
+		return MIN(r, 0);
+	len = strlen(name);
+	for (unsigned int k = 0; k < SYSIB_VM_NAME_SIZE; k++)
+		sysib[SYSIB_VM_NAME + k] = ascii_to_ebcdic(k < len ? name[k] : ' ');
+	sysib[SYSIB_VM_ENCODING] = SYSIB_UTF8;
+	memset(sysib + SYSIB_LONG_NAME, 0, SYSIB_LONG_NAME_SIZE);
+	memcpy(sysib + SYSIB_LONG_NAME, name, MIN(len, SYSIB_LONG_NAME_SIZE - 1));
+	return MIN(s390x_write(m, i, x->s390_stsi.addr, x->s390_stsi.ar, sysib, sizeof(sysib)), 0);
 }
 
 static enum arch_verdict done(const struct machine *m, unsigned int i, int r, struct err *e)

@@ -26,6 +26,9 @@ static int enable_needed(struct machine *m, struct err *e)
 {
 	const uint64_t none[4] = { 0 };
 
+	/* Without it the guest learns KVM's name in place of its own. */
+	if (hv_capability(m->hv, KVM_CAP_S390_USER_STSI) > 0)
+		m->hv->ops->enable_capability(m->hv, KVM_CAP_S390_USER_STSI, none);
 	for (unsigned int i = 0; i < ARRAY_SIZE(needed); i++)
 		if (hv_capability(m->hv, needed[i].cap) <= 0 ||
 		    (needed[i].enable && m->hv->ops->enable_capability(m->hv, needed[i].cap, none) < 0))
@@ -77,6 +80,11 @@ static int alloc_irq(struct machine *m, enum irq_trigger preferred, struct irq_l
 	return err_set(e, -ENODEV, "an s390x machine has no interrupt lines; use virtio devices");
 }
 
+static int ask_shutdown(struct machine *m)
+{
+	return sclp_quiesce(s390x_state(m)->sclp);
+}
+
 static void destroy(struct machine *m)
 {
 	struct s390x_state *s = s390x_state(m);
@@ -116,6 +124,7 @@ const struct arch_ops arch_s390x = {
 	.handle_exit = s390x_handle_exit,
 	.for_each_reg = s390x_for_each_reg,
 	.dump_vcpu = s390x_dump_vcpu,
+	.ask_shutdown = ask_shutdown,
 	.doctor = s390x_doctor,
 	.destroy = destroy,
 };

@@ -66,6 +66,7 @@ static int make_machine(struct lkvm_vm *vm, struct err *e)
 	m->arch = c->arch;
 	m->arch_config = c->arch_config;
 	m->log = &vm->log;
+	m->name = c->name;
 	m->ram_base = c->mem_base;
 	m->ram_size = c->mem;
 	if (c->vcpu_affinity && sys_parse_cpulist(c->vcpu_affinity, vm->affinity, MACHINE_MAX_HOST_CPUS) >= 0)

@@ -177,6 +177,17 @@ static int resume_guest(struct call *c, struct err *e)
 	return r < 0 ? r : state(c, e);
 }
 
+static int shutdown_guest(struct call *c, struct err *e)
+{
+	const struct arch_ops *arch = c->vm->machine.arch;
+	int r;
+
+	if (!arch->ask_shutdown)
+		return err_set(e, -EOPNOTSUPP, "%s guests have no power button: use stop", arch->name);
+	r = arch->ask_shutdown(&c->vm->machine);
+	return r < 0 ? err_set(e, r, "the guest does not listen (%s): use stop", err_name(r)) : 0;
+}
+
 static int stop_guest(struct call *c, struct err *e)
 {
 	return lkvm_stop(c->vm);
@@ -318,6 +329,7 @@ static const struct {
 	{ "stat", stat_all, "counters; {\"memory\":true} asks the guest for its own" },
 	{ "pause", pause_guest, "stops the vCPUs and the devices" },
 	{ "resume", resume_guest, "goes on after a pause, or wakes a guest that suspended itself" },
+	{ "shutdown", shutdown_guest, "asks the guest to shut itself down (s390x)" },
 	{ "stop", stop_guest, "ends the guest as if its power were cut" },
 	{ "balloon", balloon, "{\"size\":MIB}, {\"inflate\":MIB} or {\"deflate\":MIB}" },
 	{ "debug", debug, "{\"dump\":true}: the vCPUs' state as text; {\"sysrq\":\"CHAR\"}: a break and CHAR on the serial port" },
