@@ -275,6 +275,26 @@ static void test_destroy(void)
 	tv_done(&t);
 }
 
+/* VIRTIO_F_ACCESS_PLATFORM for one device, for all, for none. */
+static void test_access_platform(void)
+{
+	for (unsigned int i = 0; i < 3; i++) {
+		struct test_vm t;
+
+		tv_init(&t);
+		tv_set(&t, "9p", i == 1 ? "/tmp,t,access-platform" : "/tmp,t");
+		tv_set(&t, "rng", NULL);
+		tv_set(&t, "balloon", NULL);
+		if (i == 2)
+			tv_set(&t, "access-platform", NULL);
+		CHECK_EQ(tv_create(&t), 0);
+		CHECK_EQ(t.vm->n_virtio, 3);
+		for (unsigned int k = 0; k < 3; k++)
+			CHECK_EQ(!!(t.vm->virtio[k].vd->offered & VIRTIO_ACCESS_PLATFORM), i == 2 || (i == 1 && k == 0));
+		tv_done(&t);
+	}
+}
+
 static void test_bad_config(void)
 {
 	static const struct {
@@ -469,6 +489,7 @@ int main(void)
 	test_destroy();
 	test_stdout_path();
 	test_bad_config();
+	test_access_platform();
 	test_firmware_address_alone();
 	test_firmware_and_flash();
 	test_failing_calls();
