@@ -67,6 +67,11 @@ for figure in $FIGURES; do
 				CPUS=2 DISK=/tmp/disk NET=bench0 PARAMS="$PARAMS_ALL bench=up"
 				conduct memory
 				;;
+			irq)
+				[ "${v#lkvm}" != "$v" ] || continue
+				KERNEL=/share/irqcost INITRD='' PARAMS="irqs=$READS"
+				conduct irq
+				;;
 			read)
 				CPUS=$BOOT_CPUS DISK=/tmp/disk PARAMS="$PARAMS_ALL bench=read:1:$READS,read:32:$READS"
 				conduct read

@@ -23,6 +23,8 @@ ROWS = [  # key, what, reach, unit
     ("boot-init", "guest kernel start to init, by its own clock", "less than the others", "time"),
     ("read-qd1", "4 KiB random read, QD1, each", "half of the others", "time"),
     ("read-qd32", "4 KiB random read, QD32, each", "half of the others", "time"),
+    ("irq", "an interrupt taken, claimed, served and completed, beside the device's own accesses", "a fifth of the PLIC in user space", "time"),
+    ("exits-irq", "exits to user space per interrupt, of the interrupt controller", "0", "x"),
     ("exits1", "exits to user space per request, QD1", "at most 2", "x"),
     ("exits32", "exits to user space per request, QD32", "under 1", "x"),
 ]
@@ -96,7 +98,7 @@ def main():
     icount, vmms = settings["icount"], settings["vmms"]
     raw, failed = {}, []
     for line in open(os.path.join(folder, "results")):
-        figure, vmm, value = line.split(None, 2)
+        figure, vmm, value = (line.split(None, 2) + ["", ""])[:3]
         if figure == "failed":
             failed.append(line.strip())
         elif re.fullmatch(r"-?\d+(\.\d+)?\s*", value):
@@ -105,11 +107,13 @@ def main():
     for key in ("instructions", "boot-init-after", "boot-init", "read-qd1", "read-qd32"):
         if key in raw:
             figures[key] = raw[key]
-    for depth in ("1", "32"):
-        start = raw.get("read-exits-qd%s-start" % depth, {}).get("lkvm", [])
-        end = raw.get("read-exits-qd%s-end" % depth, {}).get("lkvm", [])
-        if start and len(start) == len(end):
-            figures["exits" + depth] = {"lkvm": [(b - a) / settings["reads"] for a, b in zip(start, end)]}
+    for key, name in (("exits1", "read-exits-qd1-"), ("exits32", "read-exits-qd32-"), ("exits-irq", "irq-exits-")):
+        for vmm in vmms:
+            start, end = raw.get(name + "start", {}).get(vmm, []), raw.get(name + "end", {}).get(vmm, [])
+            if start and len(start) == len(end):
+                figures.setdefault(key, {})[vmm] = [(b - a) / settings["reads"] for a, b in zip(start, end)]
+    for vmm, each in raw.get("irq-each", {}).items():
+        figures.setdefault("irq", {})[vmm] = [a - b for a, b in zip(each, raw["irq-none"][vmm])]
     if "memory-threads" in raw:
         figures["threads"] = raw["memory-threads"]
     for vmm in vmms:
