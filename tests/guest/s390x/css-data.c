@@ -162,6 +162,45 @@ static void modified(void)
 	judge_program_check("midaw-not-asked-for", &r, p);
 }
 
+static void set_limit(uint64_t limit)
+{
+	register uint64_t r1 __asm__("1") = limit;
+
+	__asm__ volatile("sal" : : "d"(r1) : "cc", "memory");
+}
+
+static bool limit_mode(uint16_t mode)
+{
+	struct schib s;
+
+	css_stsch(sid, &s);
+	s.pmcw.flags = (uint16_t)((s.pmcw.flags & ~PMCW_LIMIT) | mode);
+	return css_msch(sid, &s) == 0;
+}
+
+/* Data on the wrong side of the address limit, where MSCH and the ORB ask for it to be looked at. */
+static void limits(void)
+{
+	struct result r;
+
+	set_limit(0x10000);
+	judge("limit-low", limit_mode(0x20));
+	r = sense(0, 7, at(memory), ORB_ADDRESS_LIMIT);
+	judge_good("limit-low-above", &r, p, 0);
+	judge("limit-high", limit_mode(0x40));
+	r = sense(0, 7, at(memory), ORB_ADDRESS_LIMIT);
+	judge_program_check("limit-high-above", &r, p);
+	judge_equal("limit-high-stores-nothing", memory[0], 0xee);
+	r = sense(0, 7, at(memory), 0);
+	judge_good("limit-not-asked-for", &r, p, 0);
+	r = sense(0, 7, 0xf000, ORB_ADDRESS_LIMIT);
+	judge_good("limit-high-below", &r, p, 0);
+	limit_mode(0);
+	r = sense(0, 7, at(memory), ORB_ADDRESS_LIMIT);
+	judge_good("limit-off", &r, p, 0);
+	set_limit(0);
+}
+
 void guest(void)
 {
 	struct result r;
@@ -175,6 +214,7 @@ void guest(void)
 	format_1();
 	format_2();
 	modified();
+	limits();
 	/* All of that was without consequences. */
 	p[0] = CCW(CMD_SENSE_ID, CCW_SLI, sizeof(id), memory);
 	r = css_run(sid, p, 0);

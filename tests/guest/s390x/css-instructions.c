@@ -90,7 +90,8 @@ static void refusals(const struct instruction *i)
 	judge_equal(named(i->name, "privileged"), problem_cause, -PIC_PRIVILEGED);
 	fill(i);
 	judge_equal(named(i->name, "no-subchannel"), call(i, NO_SUBCHANNEL, area), 3);
-	judge_equal(named(i->name, "no-set"), call(i, sid | 0x00060000, area), 3);
+	/* Other sets of subchannels have names once they are switched on. */
+	judge_equal(named(i->name, "no-set"), call(i, sid | 0x00060000, area), -PIC_OPERAND);
 }
 
 /* --- one by one --- */
@@ -285,6 +286,10 @@ static void characteristics(void)
 	judge_equal("chsc-path", chsc(0x0002, 16, 0, 0), 1);
 	judge_equal("chsc-path-type", read8((uint64_t)area + 16 + 8 + 2), 0x32);
 	judge_equal("chsc-path-order", chsc(0x0002, 16, 1, 0), 3);
+	/* Enables a facility; there is none with this number, and there are sets of subchannels. */
+	judge("chsc-enable-unknown", chsc(0x0031, 1024, 0x77, 0) > 1);
+	judge_equal("chsc-enable-sets", chsc(0x0031, 1024, 2, 0), 1);
+	judge_equal("stsch-other-set", css_stsch(0x00070000, area), 3);
 }
 
 void guest(void)

@@ -2,6 +2,7 @@
 #include "judge.h"
 
 #define RESERVED "reserved bits of a subchannel's identification are not looked at"
+#define SETS "other sets have names at once, without subchannels"
 #define LENGTH "wrong lengths are program checks, not incorrect length"
 #define CHAIN_DATA "there is no data chaining"
 #define IDA_1 "IDAWs of format 1 are read in the host's byte order"
@@ -23,6 +24,14 @@ static const struct {
 	{ "csch-sid-reserved", RESERVED },
 	{ "rsch-sid-reserved", RESERVED },
 	{ "xsch-sid-reserved", RESERVED },
+	{ "stsch-no-set", SETS },
+	{ "msch-no-set", SETS },
+	{ "ssch-no-set", SETS },
+	{ "tsch-no-set", SETS },
+	{ "hsch-no-set", SETS },
+	{ "csch-no-set", SETS },
+	{ "rsch-no-set", SETS },
+	{ "xsch-no-set", SETS },
 	{ "msch-limit-mode-3", "is not refused" },
 	{ "tsch-withdraws", WITHDRAW },
 	{ "csch-withdraws", WITHDRAW },
@@ -60,6 +69,8 @@ static const struct {
 	{ "ida2-list-across-pages-data", IDA_BUFFER },
 	{ "ida2-second-unaligned", "is not looked at" },
 	{ "ida2-skip-looks-at-nothing", "addresses are looked at" },
+	{ "limit-high-above", "address limits are not looked at" },
+	{ "limit-high-stores-nothing", "address limits are not looked at" },
 	{ "midaw", NO_MIDAW },
 	{ "midaw-data", NO_MIDAW },
 	{ "midaw-skip", NO_MIDAW },

@@ -120,9 +120,18 @@ static void feature_bits(void)
 	judge("features-ok", set_status(STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK));
 }
 
+/* Up to where queues are set up. */
+static bool negotiated(void)
+{
+	if (!fresh(1) || !set_status(STATUS_ACKNOWLEDGE | STATUS_DRIVER))
+		return false;
+	features = (struct vccw_features){ le32(1), 1 };
+	return vccw_do(sid, VCCW_WRITE_FEATURES, sizeof(features), &features) && set_status(STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK);
+}
+
 static void queues(void)
 {
-	judge("revision-for-queues", fresh(1));
+	judge("revision-for-queues", negotiated());
 	vq_config.index = 0;
 	vq_config.max = 0;
 	judge("read-queue", vccw_do(sid, VCCW_READ_VQ, 4, &vq_config) && vq_config.max >= VCCW_QUEUE && vq_config.index == 0);
