@@ -88,9 +88,10 @@ static void masked(void)
 
 static void on_uart(void *ctx)
 {
-	__atomic_fetch_add(&shared_taken, 1, __ATOMIC_RELAXED);
-	if (lower || shared_taken % 100 == 0)
+	/* Counted last: who waits for the count may raise the line again at once. */
+	if (lower || (shared_taken + 1) % 100 == 0)
 		uart_lower(port);
+	__atomic_fetch_add(&shared_taken, 1, __ATOMIC_RELEASE);
 }
 
 /* A serial port's line stays up until its cause is read. */
