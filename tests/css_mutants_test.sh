@@ -7,7 +7,7 @@ shift
 command -v patch >/dev/null || { echo "SKIP: there is no patch"; exit 77; }
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-cc=("$@" -std=gnu11 -D_GNU_SOURCE -O0 -w "-I$dir" "-I$dir/src")
+cc=("$@" -std=gnu11 -D_GNU_SOURCE -O0 "-I$dir" "-I$dir/src")
 tests="insn ccw system"
 
 mkdir "$dir/hw" "$dir/patches"
@@ -41,7 +41,8 @@ for p in patches/*.patch; do
 	file=$(sed -n 's|^+++ b/||p' "$p")
 	cp "$source/$file" "$file"
 	patch -s -N -p1 -r - --no-backup-if-mismatch <"$p" || { echo "$name.patch no longer applies: bring it up to date, or think of another mistake"; exit 1; }
-	"${cc[@]}" -c "$file" -o mutant.o
+	# As the tree is built: bare guests are to try these, too.
+	"${cc[@]}" -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -c "$file" -o mutant.o
 	cp "$source/$file" "$file"
 	# shellcheck disable=SC2046
 	if ! noticed mutant.o $(echo "$objects" | grep -vx "$(basename "$file" .c).o"); then
