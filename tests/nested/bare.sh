@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic plic-kernel aia arm64*
+# hosts: plic plic-kernel aia arm64* s390x*
 # limit: 240
 # Guests without an operating system (tests/guest): interrupts under load and their edge cases, interrupt controllers, virtio-mmio
 # registers, firmware calls and other exits. Each prints PASS, FAIL and SKIP lines and powers off, with "system failure" after a FAIL.
@@ -37,8 +37,9 @@ irqstress() {
 case $ARCH in
 riscv64) bare="irqstress plic plicstress exits mmio ends" ;;
 arm64) bare="irqstress gic exits mmio many flash pl031 ends-arm64" ;;
+s390x) bare="css-sense css-instructions css-orb css-ccw css-data css-functions css-measure css-reports css-hostile vccw-commands vccw-storm ends-s390x" ;;
 esac
-[ -f /root/bare-irqstress ] || { skip guests "they are not beside this lkvm: give --lkvm one that stands in its build folder"; bare=''; }
+[ -n "$(ls /root/bare-* 2>/dev/null)" ] || { skip guests "they are not beside this lkvm: give --lkvm one that stands in its build folder"; bare=''; }
 # The console that arm64's guests write to is the serial port.
 virtio_console="--console virtio"
 case $FLAVOUR in
@@ -110,6 +111,20 @@ for test in $bare; do
 		;;
 	pl031)
 		bare pl031 pl031
+		;;
+	css-* | vccw-commands)
+		bare "$test" "$test" -c1 --rng --balloon -d disk0
+		;;
+	vccw-storm)
+		bare storm-1 vccw-storm -c1 -d disk0 --rng -p requests=200
+		bare storm-4 vccw-storm -c4 -d disk0 -d disk1 --rng -p requests=200
+		;;
+	ends-s390x)
+		# A disabled wait says where.
+		# shellcheck disable=SC2086
+		guest 20 run $base -k /root/bare-css-sense
+		same end-disabled-wait "$status" 5
+		has end-disabled-wait-says 'Fatal: the guest is in a disabled wait on vCPU 0, PSW 0002000180000000 0*bad' "$errors"
 		;;
 	ends-arm64)
 		# SYSTEM_OFF, SYSTEM_RESET, SYSTEM_RESET2 and its vendor's kind; pvpanic; no code and no syndrome, which are the guest's own exceptions.
