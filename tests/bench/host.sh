@@ -6,7 +6,7 @@ export LKVM VMM
 . /share/settings
 LKVM=/tmp/lkvm
 cp /share/lkvm /tmp/lkvm
-for f in poweroff.flat hook.sh initrd; do cp "/share/$f" /tmp/; done
+for f in poweroff.flat hook.sh initrd; do [ ! -f "/share/$f" ] || cp "/share/$f" /tmp/; done
 [ ! -d /share/peer ] || cp -r /share/peer /tmp/peer
 SMALL=/root/Small
 [ -f "$SMALL" ] || SMALL=/root/Image

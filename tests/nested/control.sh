@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic plic-kernel aia arm64
+# hosts: plic plic-kernel aia arm64 s390x
 # limit: 150
 # list, stat, pause, resume, debug, balloon, stop.
 
@@ -28,14 +28,16 @@ if expect "^tick $((b + 5))" 15; then ok resumed; else not_ok resumed "no more t
 
 command_of 10 debug --name ctl --dump
 same debug-status "$status" 0
-has debug-dump "(sepc|pc|PC)" "$output"
-command_of 10 debug --name ctl --sysrq h
-same sysrq-status "$status" 0
-if expect "sysrq: HELP" 10; then ok sysrq; else not_ok sysrq "no help from the guest's kernel"; fi
+has debug-dump "(sepc|pc|PC|PSW)" "$output"
+if [ "$ARCH" != s390x ]; then # no serial port
+	command_of 10 debug --name ctl --sysrq h
+	same sysrq-status "$status" 0
+	if expect "sysrq: HELP" 10; then ok sysrq; else not_ok sysrq "no help from the guest's kernel"; fi
+fi
 command_of 10 regs ctl
 same regs-status "$status" 0
 has regs-vcpus "^vCPU 1:" "$output"
-has regs "^[a-z.]*pc +0xffff" "$output"
+has regs "^([a-z.]*pc +0xffff|core.psw_addr +0x)" "$output"
 command_of 10 stat --memory --name ctl
 same memory-status "$status" 0
 has memory "total_memory +[0-9]{8}" "$output"

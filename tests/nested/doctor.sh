@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic plic-kernel aia rv64 arm64*
+# hosts: plic plic-kernel aia rv64 arm64* s390x*
 # limit: 40
 # What `lkvm doctor` and `lkvm regs` say of this host.
 
