@@ -103,32 +103,38 @@ void machine_doctor_common(struct hv *hv, const char *cpus, void (*fn)(void *ctx
 }
 
 /* Names of exit reasons that can reach us, for sentences. */
-static const char *const reasons[] = {
-	[KVM_EXIT_UNKNOWN] = "unknown",
-	[KVM_EXIT_EXCEPTION] = "exception",
-	[KVM_EXIT_IO] = "port I/O",
-	[KVM_EXIT_HYPERCALL] = "hypercall",
-	[KVM_EXIT_DEBUG] = "debug",
-	[KVM_EXIT_HLT] = "halt",
-	[KVM_EXIT_MMIO] = "MMIO",
-	[KVM_EXIT_IRQ_WINDOW_OPEN] = "interrupt window",
-	[KVM_EXIT_SHUTDOWN] = "shutdown",
-	[KVM_EXIT_FAIL_ENTRY] = "failed entry",
-	[KVM_EXIT_INTR] = "signal",
-	[KVM_EXIT_INTERNAL_ERROR] = "internal error",
-	[KVM_EXIT_SYSTEM_EVENT] = "system event",
-	[KVM_EXIT_ARM_NISV] = "MMIO without syndrome",
-	[KVM_EXIT_DIRTY_RING_FULL] = "dirty ring full",
-	[KVM_EXIT_RISCV_SBI] = "SBI call",
-	[KVM_EXIT_RISCV_CSR] = "CSR access",
-	[KVM_EXIT_NOTIFY] = "notify",
-	[KVM_EXIT_MEMORY_FAULT] = "memory fault",
-	[KVM_EXIT_ARM_SEA] = "external abort",
+static const struct {
+	uint8_t number;
+	char name[22];
+} reasons[] = {
+	{ KVM_EXIT_UNKNOWN, "unknown" },
+	{ KVM_EXIT_EXCEPTION, "exception" },
+	{ KVM_EXIT_IO, "port I/O" },
+	{ KVM_EXIT_HYPERCALL, "hypercall" },
+	{ KVM_EXIT_DEBUG, "debug" },
+	{ KVM_EXIT_HLT, "halt" },
+	{ KVM_EXIT_MMIO, "MMIO" },
+	{ KVM_EXIT_IRQ_WINDOW_OPEN, "interrupt window" },
+	{ KVM_EXIT_SHUTDOWN, "shutdown" },
+	{ KVM_EXIT_FAIL_ENTRY, "failed entry" },
+	{ KVM_EXIT_INTR, "signal" },
+	{ KVM_EXIT_INTERNAL_ERROR, "internal error" },
+	{ KVM_EXIT_SYSTEM_EVENT, "system event" },
+	{ KVM_EXIT_ARM_NISV, "MMIO without syndrome" },
+	{ KVM_EXIT_DIRTY_RING_FULL, "dirty ring full" },
+	{ KVM_EXIT_RISCV_SBI, "SBI call" },
+	{ KVM_EXIT_RISCV_CSR, "CSR access" },
+	{ KVM_EXIT_NOTIFY, "notify" },
+	{ KVM_EXIT_MEMORY_FAULT, "memory fault" },
+	{ KVM_EXIT_ARM_SEA, "external abort" },
 };
 
 static const char *reason_name(unsigned int n)
 {
-	return n < ARRAY_SIZE(reasons) && reasons[n] ? reasons[n] : "unheard-of";
+	for (unsigned int i = 0; i < ARRAY_SIZE(reasons); i++)
+		if (reasons[i].number == n)
+			return reasons[i].name;
+	return "unheard-of";
 }
 
 enum arch_verdict machine_failed_exit(const struct machine *m, unsigned int i, const struct hv_exit *exit, struct err *e)

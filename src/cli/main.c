@@ -61,6 +61,7 @@ const struct cli_command cli_commands[] = {
 	{ .name = "stat", .arguments = "[NAME]", .summary = "Print counters of a running guest", OPTIONS(stat_options), .main = guests_main },
 	{ .name = "pause", .arguments = "[NAME]", .summary = "Pause a guest", OPTIONS(state_options), .main = guests_main },
 	{ .name = "resume", .arguments = "[NAME]", .summary = "Let a paused or sleeping guest go on", OPTIONS(state_options), .main = guests_main },
+	{ .name = "shutdown", .arguments = "[NAME]", .summary = "Ask a guest to shut itself down (s390x)", OPTIONS(state_options), .main = guests_main },
 	{ .name = "stop", .arguments = "[NAME]", .summary = "Stop a guest, as if its power were cut", OPTIONS(state_options), .main = guests_main },
 	{ .name = "balloon", .arguments = "[NAME]", .summary = "Take memory from a guest, or give it back", OPTIONS(balloon_options), .main = guests_main,
 	  .text = "The guest must have been started with --balloon." },

@@ -173,7 +173,7 @@ struct hv_ops {
 	void (*vcpu_destroy)(struct hv_vcpu *vcpu);
 	/* Runs the guest until something is for us; only from the vCPU's own thread. 0 with *ret filled, or -errno. */
 	int (*vcpu_run)(struct hv_vcpu *vcpu, struct hv_exit *ret);
-	/* In vcpu_run's place for a vCPU that is not to run: returns after a kick, however long ago. */
+	/* In vcpu_run's place for a vCPU that is not to run: returns after a kick, however long ago. NULL on other hosts than s390x. */
 	void (*vcpu_wait)(struct hv_vcpu *vcpu);
 	/* Makes the current or the next vcpu_run return HV_EXIT_INTR; any thread; none is lost. */
 	void (*vcpu_kick)(struct hv_vcpu *vcpu);

@@ -155,6 +155,7 @@ static int kvm_set_routes(struct hv *hv, const struct hv_route *routes, unsigned
 		const struct hv_route *r = &routes[i];
 
 		e->gsi = r->gsi;
+#if defined(__s390x__)
 		if (r->is_adapter) {
 			e->type = KVM_IRQ_ROUTING_S390_ADAPTER;
 			e->u.adapter.ind_addr = r->adapter.ind;
@@ -162,7 +163,10 @@ static int kvm_set_routes(struct hv *hv, const struct hv_route *routes, unsigned
 			e->u.adapter.summary_addr = r->adapter.summary;
 			e->u.adapter.summary_offset = r->adapter.summary_offset;
 			e->u.adapter.adapter_id = r->adapter.id;
-		} else if (r->is_msi) {
+			continue;
+		}
+#endif
+		if (r->is_msi) {
 			e->type = KVM_IRQ_ROUTING_MSI;
 			e->flags = r->msi_has_devid ? KVM_MSI_VALID_DEVID : 0;
 			e->u.msi.address_lo = (uint32_t)r->msi_address;
@@ -337,6 +341,7 @@ static void kvm_take_kick(struct kvm_vcpu *v)
 		;
 }
 
+#if defined(__s390x__)
 static void kvm_vcpu_wait(struct hv_vcpu *vcpu)
 {
 	struct kvm_vcpu *v = to_vcpu(vcpu);
@@ -350,6 +355,7 @@ static void kvm_vcpu_wait(struct hv_vcpu *vcpu)
 		sigwaitinfo(&kick, NULL);
 	kvm_take_kick(v);
 }
+#endif
 
 static void decode_exit(struct kvm_run *run, struct hv_exit *x)
 {
@@ -423,6 +429,7 @@ static void decode_exit(struct kvm_run *run, struct hv_exit *x)
 		x->memory_fault.gpa = run->arm_nisv.fault_ipa;
 		x->memory_fault.nisv_syndrome = run->arm_nisv.esr_iss;
 		break;
+#if defined(__s390x__)
 	case KVM_EXIT_S390_SIEIC:
 		x->kind = HV_EXIT_S390_SIEIC;
 		x->s390_sieic.icptcode = run->s390_sieic.icptcode;
@@ -450,6 +457,7 @@ static void decode_exit(struct kvm_run *run, struct hv_exit *x)
 		x->kind = HV_EXIT_S390_RESET;
 		x->s390_reset_flags = run->s390_reset_flags;
 		break;
+#endif
 	default:
 		x->kind = HV_EXIT_UNKNOWN;
 	}
@@ -582,7 +590,6 @@ static const struct hv_ops kvm_ops = {
 	.create_vcpu = kvm_create_vcpu,
 	.vcpu_destroy = kvm_vcpu_destroy,
 	.vcpu_run = kvm_vcpu_run,
-	.vcpu_wait = kvm_vcpu_wait,
 	.vcpu_kick = kvm_vcpu_kick,
 	.vcpu_bind = kvm_vcpu_bind,
 	.get_reg = kvm_get_reg,
@@ -593,6 +600,7 @@ static const struct hv_ops kvm_ops = {
 	.set_mp_state = kvm_set_mp_state,
 	.vcpu_ioctl = kvm_vcpu_ioctl,
 #if defined(__s390x__)
+	.vcpu_wait = kvm_vcpu_wait,
 	.s390_regs = kvm_s390_regs,
 #endif
 };

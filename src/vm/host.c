@@ -81,9 +81,9 @@ static int doctor(const struct lkvm_config *c, const struct findings *f, struct 
 	int r;
 
 	if (!arch) {
-		find(f, "guests of this machine's architecture", false, "use a riscv64 or arm64 host");
+		find(f, "guests of this machine's architecture", false, "use a riscv64, arm64 or s390x host");
 		find_host(f);
-		return err_set(e, -EOPNOTSUPP, "this machine's architecture is not served yet; use a riscv64 or arm64 host");
+		return err_set(e, -EOPNOTSUPP, "this machine's architecture is not served yet; use a riscv64, arm64 or s390x host");
 	}
 	snprintf(what, sizeof(what), "%s (guests for %s)", dev, arch->name);
 	r = hv_kvm_create(dev, arch_gpa_bits(arch, 0, PROBE_RAM), &hv, e);
@@ -170,7 +170,7 @@ int lkvm_fresh_registers(const struct lkvm_config *config, lkvm_register_fn fn, 
 	int r;
 
 	if (!m.arch) {
-		r = err_set(&err, -EOPNOTSUPP, "there are no vCPUs on this machine's architecture yet; use a riscv64 or arm64 host");
+		r = err_set(&err, -EOPNOTSUPP, "there are no vCPUs on this machine's architecture yet; use a riscv64, arm64 or s390x host");
 	} else {
 		r = hv_kvm_create(config->dev, arch_gpa_bits(m.arch, 0, PROBE_RAM), &m.hv, &err);
 		if (r >= 0) {

@@ -371,7 +371,7 @@ int lkvm_create(const struct lkvm_config *config, const struct lkvm_callbacks *c
 	int r;
 
 	if (!config->arch)
-		r = err_set(&err, -EOPNOTSUPP, "guests cannot run on this machine's architecture yet; use a riscv64 or arm64 host");
+		r = err_set(&err, -EOPNOTSUPP, "guests cannot run on this machine's architecture yet; use a riscv64, arm64 or s390x host");
 	else
 		r = hv_kvm_create(config->dev, arch_gpa_bits(config->arch, config->mem_base, config->mem), &hv, &err);
 	if (r >= 0)
