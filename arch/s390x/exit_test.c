@@ -99,7 +99,7 @@ static void test_chsc(void)
 	CHECK_EQ(get_be16(answer + 2), CHSC_OK);
 }
 
-/* KVM has taken an interruption out of its queue: it goes back unless TSCH takes the status. */
+/* KVM has taken an interruption out of its queue: it goes back when the instruction is suppressed. */
 static void test_tsch(void)
 {
 	struct hv_exit x = { .kind = HV_EXIT_S390_TSCH,
@@ -112,16 +112,24 @@ static void test_tsch(void)
 	g->gpr[2] = OPERAND;
 	CHECK(arch_s390x.handle_exit(&t.m, 0, &x, &e) == ARCH_CONTINUE);
 	CHECK_EQ(tm_cc(&t, 0), 3);
-	CHECK_EQ(t.n_irqs, n + 1);
-	CHECK_EQ(t.irq[n].u.io.subchannel_nr, 7);
-	CHECK_EQ(t.irq[n].u.io.io_int_parm, 0xaabb);
+	CHECK_EQ(t.n_irqs, n);
 	g->gpr[2] = OPERAND + 1;
 	CHECK(arch_s390x.handle_exit(&t.m, 0, &x, &e) == ARCH_CONTINUE);
 	CHECK_EQ(t.seen[0].program, PGM_SPECIFICATION);
-	CHECK_EQ(t.n_irqs, n + 2);
-	x.s390_tsch.dequeued = false;
+	CHECK_EQ(t.n_irqs, n + 1);
+	CHECK_EQ(t.irq[n].u.io.subchannel_nr, 7);
+	CHECK_EQ(t.irq[n].u.io.io_int_parm, 0xaabb);
+	g->gpr[2] = TM_RAM;
 	CHECK(arch_s390x.handle_exit(&t.m, 0, &x, &e) == ARCH_CONTINUE);
 	CHECK_EQ(t.n_irqs, n + 2);
+	g->gpr[1] = 0;
+	g->gpr[2] = OPERAND;
+	CHECK(arch_s390x.handle_exit(&t.m, 0, &x, &e) == ARCH_CONTINUE);
+	CHECK_EQ(t.seen[0].program, PGM_OPERAND);
+	CHECK_EQ(t.n_irqs, n + 3);
+	x.s390_tsch.dequeued = false;
+	CHECK(arch_s390x.handle_exit(&t.m, 0, &x, &e) == ARCH_CONTINUE);
+	CHECK_EQ(t.n_irqs, n + 3);
 }
 
 static void test_topology(void)

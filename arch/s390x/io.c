@@ -134,7 +134,7 @@ int s390x_test_subchannel(struct machine *m, unsigned int i, const struct hv_exi
 	const struct operand to = operand(c, exit->s390_tsch.ipb);
 	const uint32_t sid = (uint32_t)c->regs.gpr[1];
 	struct css_irb irb = { 0 };
-	int r = 0, cc = 1;
+	int r = 0, cc = -1;
 	size_t len = 0;
 
 	if (to.addr & 3)
@@ -145,8 +145,8 @@ int s390x_test_subchannel(struct machine *m, unsigned int i, const struct hv_exi
 		cc = css_tsch(m->css, sid, &irb, &len);
 		r = cc == 0 || cc == 1 ? conclude_store(m, i, cc, &to, &irb, len) : conclude(m, i, cc);
 	}
-	/* Nothing was taken away: what KVM took out goes back. */
-	if (cc && exit->s390_tsch.dequeued)
+	/* The instruction was suppressed: what KVM took out goes back. With any condition code it was taken, or was about status that is gone. */
+	if (cc < 0 && exit->s390_tsch.dequeued)
 		s390x_io_interrupt(m, (uint32_t)exit->s390_tsch.subchannel_id << 16 | exit->s390_tsch.subchannel_nr, exit->s390_tsch.io_int_parm,
 				   exit->s390_tsch.io_int_word);
 	return MIN(r, 0);
