@@ -161,6 +161,17 @@ bool mock_ccw_revision(struct mock_driver *d, uint16_t revision)
 
 /* --- the transport --- */
 
+static uint32_t find(struct css *css, uint16_t devno)
+{
+	struct css_schib schib;
+	uint32_t sid;
+
+	for (sid = CSS_SID_ONE; css_stsch(css, sid, &schib) == 0; sid++)
+		if (get_be16(schib.pmcw.flags) & PMCW_VALID && get_be16(schib.pmcw.devno) == devno)
+			return sid;
+	abort();
+}
+
 static void ccw_create(struct mock_driver *d)
 {
 	struct mock_vm *vm = d->vm;
@@ -173,9 +184,9 @@ static void ccw_create(struct mock_driver *d)
 		REQUIRE(css_create(&css, &vm->css, NULL) >= 0);
 	}
 	d->base = MOCK_LOW_BASE + 4096 * (uint64_t)vm->n_ccw;
-	d->sid = CSS_SID_ONE | vm->n_ccw;
 	vm->ccw[vm->n_ccw++] = d;
 	REQUIRE(virtio_ccw_create(d->vd, vm->css, &config, &d->ccw, NULL) >= 0);
+	d->sid = find(vm->css, config.devno);
 	mock_ccw_enable(d);
 	if (!d->vd->s.status) {
 		REQUIRE(mock_ccw_revision(d, d->transport->legacy ? 0 : 2));

@@ -746,9 +746,10 @@ static int load_locked(struct virtio_device *vd, const char *buf, struct err *e)
 	fill_header(vd, &mine);
 	if (memcmp(&h, &mine, offsetof(struct save_header, s)))
 		return err_set(e, -EINVAL, "virtio-%s: the saved state is of another device or version", vd->class->name);
+	if (*(const uint8_t *)&h.s.legacy != virtio_legacy(vd))
+		return err_set(e, -EINVAL, "virtio-%s: the saved state is of another sort of driver than its transport's", vd->class->name);
 	vd->s = h.s;
-	vd->s.legacy = *(const uint8_t *)&h.s.legacy & 1;
-	if (h.s.status & ~known || (virtio_legacy(vd) && vd->modern) || (h.s.status & VIRTIO_STATUS_FEATURES_OK && !features_ok(vd)) ||
+	if (h.s.status & ~known || (h.s.status & VIRTIO_STATUS_FEATURES_OK && !features_ok(vd)) ||
 	    (h.s.status & VIRTIO_STATUS_DRIVER_OK && !(h.s.status & VIRTIO_STATUS_FEATURES_OK) && !virtio_legacy(vd))) {
 		r = -EINVAL;
 		why = "its status or features are not this device's";

@@ -276,7 +276,7 @@ void virtio_pause(struct virtio_device *vd);
 void virtio_resume(struct virtio_device *vd);
 /*
  * A serial picture of virtio_state, each queue_state, and the device's own state: its size, or -errno (-EBUSY when not paused, -ENOSPC). Size query with buf NULL.
- * virtio_load wants a device in its state after creation, of the same class, features and queues. It activates (class->activate), then class->load,
+ * virtio_load wants a device in its state after creation, of the same class, features and queues, and of a transport that has said which sort of driver it has. It activates (class->activate), then class->load,
  * and notifies every queue, since the interrupt's own state is the transport's. Both while paused.
  */
 int64_t virtio_save(struct virtio_device *vd, void *buf, size_t len);

@@ -28,7 +28,7 @@ static const struct option common_options[] = {
 	{ "hugetlbfs", 0, OPTION_STRING, FIELD(hugetlbfs), .value = "DIR", .group = "Basic", .help = "take the guest's RAM from this hugetlbfs" },
 	{ "nodefaults", 0, OPTION_FLAG, FIELD(nodefaults), .group = "Basic", .help = "add nothing that was not asked for: no kernel parameters, no devices" },
 	{ "virtio-transport", 0, OPTION_CHOICE, FIELD(transport), .choices = transports, .value = "mmio", .group = "Basic", .help = "how virtio devices are reached" },
-	{ "access-platform", 0, OPTION_FLAG, FIELD(access_platform), .group = "Basic", .help = "every virtio device offers VIRTIO_F_ACCESS_PLATFORM, and works with no driver without it" },
+	{ "access-platform", 0, OPTION_FLAG, FIELD(access_platform), .group = "Basic", .help = "virtio devices insist on VIRTIO_F_ACCESS_PLATFORM" },
 	{ "loglevel", 0, OPTION_CHOICE, FIELD(loglevel), .choices = levels, .value = "LEVEL", .group = "Basic", .help = "error, warning, info or debug" },
 	{ "kernel", 'k', OPTION_STRING, FIELD(kernel), .value = "PATH", .group = "Kernel", .help = "the guest's kernel: Image, ELF or flat, also packed with gzip or zstd, or EFI zboot" },
 	{ "firmware", 'f', OPTION_STRING, FIELD(firmware), .value = "PATH", .group = "Kernel", .help = "start this in place of a kernel, at its first byte" },

@@ -583,16 +583,21 @@ int virtio_ccw_load(struct virtio_ccw *c, const struct virtio_ccw_state *s)
 		.isc = s->isc,
 		.config = s->config,
 	};
+	int r = 0;
 
 	if (s->version != STATE_VERSION || s->revision < REVISION_UNSET || s->revision > REVISION_MAX || s->kind > IND_ADAPTER ||
-	    (s->revision != REVISION_UNSET && !s->revision != c->vd->s.legacy) || !classic_ok(c, s->config) || (s->kind == IND_CLASSIC && !classic_ok(c, s->queues)) ||
+	    !classic_ok(c, s->config) || (s->kind == IND_CLASSIC && !classic_ok(c, s->queues)) ||
 	    (s->kind == IND_ADAPTER && !adapter_ok(c, &ind)))
 		return -EINVAL;
 	virtio_lock(c->vd);
-	c->revision = s->revision;
-	c->ind = ind;
+	if (s->revision != REVISION_UNSET && !s->revision != c->vd->s.legacy)
+		r = c->vd->s.status ? -EINVAL : virtio_set_legacy(c->vd, !s->revision);
+	if (r >= 0) {
+		c->revision = s->revision;
+		c->ind = ind;
+	}
 	virtio_unlock(c->vd);
-	return 0;
+	return r;
 }
 
 int virtio_ccw_create(struct virtio_device *vd, struct css *css, const struct virtio_ccw_config *config,

@@ -47,7 +47,10 @@ DEFINE_CLEANUP(virtio_ccw, virtio_ccw_destroy)
  */
 int64_t virtio_ccw_notify(struct css *css, uint32_t sid, uint64_t queue);
 
-/* What a driver has told the transport, beside the state of the device (loaded before) and of the channel subsystem. Both while the device is paused. */
+/*
+ * What a driver has told the transport, beside the state of the device and of the channel subsystem. Both while the device is paused; loaded before the device's own state, or else
+ * it must fit what that says of the driver.
+ */
 struct virtio_ccw_state {
 	uint32_t version;
 	int32_t revision; /* -1: unset */
@@ -56,7 +59,7 @@ struct virtio_ccw_state {
 	uint8_t reserved[6];
 };
 void virtio_ccw_save(const struct virtio_ccw *c, struct virtio_ccw_state *ret);
-int virtio_ccw_load(struct virtio_ccw *c, const struct virtio_ccw_state *s); /* -EINVAL: it is none of this device */
+int virtio_ccw_load(struct virtio_ccw *c, const struct virtio_ccw_state *s); /* -EINVAL: it is none of this device, -EOPNOTSUPP: a legacy driver's, which this device does not serve */
 
 /* Channel commands and doorbells that were handled by us so far; any thread. */
 uint64_t virtio_ccw_exits(const struct virtio_ccw *c);
