@@ -189,7 +189,7 @@ emulator() {
 	host_tools python3
 	# shellcheck disable=SC2034
 	HERCULES=$lkvm_cache/hercules
-	deb_unpack_deps amd64 bookworm "$HERCULES" "$arch_qemu_package" || exit 1
+	deb_unpack_deps "$(dpkg --print-architecture)" bookworm "$HERCULES" "$arch_qemu_package" || exit 1
 }
 
 qemu_system() {
