@@ -24,7 +24,12 @@ arm64*) has doctor-ptrauth '^ *yes +pointer authentication of addresses' "$outpu
 esac
 case $FLAVOUR in
 plic-kernel) has doctor-plic '^ *yes +PLIC in the kernel' "$output" ;;
-plic | aia | rv64) has doctor-plic '^ *no +PLIC in the kernel' "$output" ;;
+plic | aia | rv64)
+	has doctor-plic '^ *no +PLIC in the kernel' "$output"
+	guest 10 run -k "$QUICK" -i "$INITRD" -m 128 --irqchip plic-kernel
+	same plic-kernel-status "$status" 1
+	has plic-kernel-refused "no PLIC.*--irqchip plic" "$errors"
+	;;
 esac
 command_of 15 regs
 same regs-status "$status" 0
