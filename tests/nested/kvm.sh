@@ -16,6 +16,17 @@ for program in /root/kvm/kvm-*; do
 		has "$name-defect" '^FAIL sign: the guest was promised PtrAuth and gets UNDEFINED' "$console"
 		continue
 		;;
+	# KVM of 7.3 tells an eventfd of the end of a level interrupt only when it saw the interrupt active, between two exits
+	# (vgic_v3_fold_lr); a guest that takes and ends it within one run is never heard, and its line stays up.
+	its-arm64*-7.3*)
+		hasnt "$name-others" '^FAIL [^l]' "$console"
+		case $status in
+		0) ok "$name" ;;
+		1) skip "$name-level" "known of 7.3: $(grep -a '^FAIL level' "$console" | head -n 1)" ;;
+		*) not_ok "$name" "exit status $status, last line '$(tail -n 1 "$console")'" ;;
+		esac
+		continue
+		;;
 	# What arch/riscv/kernel cures: irqfds that deliver nothing, loads that are not sign-extended, timers that never come.
 	plic-plic-*) defect='^FAIL irqfd-refused: KVM_IRQFD of a VM without an irqchip returns 0' ;;
 	exits-plic-*) defect='^FAIL lw: loaded 0xbbaa9988' ;;
