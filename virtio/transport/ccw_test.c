@@ -516,6 +516,7 @@ static void test_adapter(void)
 			{low(&b, MOCK_LOW_SUMMARY), end - 1, 7, 1}, /* the second queue's bit lies outside */
 			{low(&b, MOCK_LOW_SUMMARY), low(&b, MOCK_LOW_IND), UINT64_MAX, 1},
 			{low(&b, MOCK_LOW_SUMMARY), UINT64_MAX, 8, 1},
+			{low(&b, MOCK_LOW_SUMMARY), UINT64_MAX, 8 * (MOCK_RAM_BASE + 1), 1}, /* around the end, into RAM */
 			{low(&b, MOCK_LOW_SUMMARY), low(&b, MOCK_LOW_IND), 8 * MOCK_LOW_SIZE, 1},
 		};
 
@@ -606,7 +607,7 @@ static void test_storm(void)
 		handled++;
 		interrupts++;
 		last = false;
-		CHECK_EQ(mock_isr(s.b.d), 1);
+		mock_isr(s.b.d); /* may find nothing: an indicator that was seen between its setting and the summary's */
 		seen = atomic_load(&s.told);
 	}
 	pthread_join(thread, NULL);
