@@ -142,6 +142,11 @@ static void modified(void)
 	midaws[1] = piece(MIDAW_LAST, 1, memory + 4095);
 	r = sense(CCW_MIDA, 7, at(midaws), ORB_MIDAW);
 	judge_program_check("midaw-last-too-early", &r, p);
+	midaws[1] = piece(0, 1, memory + 4095);
+	midaws[2].flags = 0;
+	r = sense(CCW_MIDA, 7, at(midaws), ORB_MIDAW);
+	judge_program_check("midaw-without-last", &r, p);
+	midaws[2].flags = MIDAW_LAST;
 	midaws[1] = piece(0, 1, 0);
 	midaws[1].data = 1UL << 44;
 	r = sense(CCW_MIDA, 7, at(midaws), ORB_MIDAW);

@@ -80,6 +80,7 @@ static const struct {
 	{ "midaw-count-0", NO_MIDAW },
 	{ "midaw-across-page", NO_MIDAW },
 	{ "midaw-last-too-early", NO_MIDAW },
+	{ "midaw-without-last", NO_MIDAW },
 	{ "midaw-nowhere", NO_MIDAW },
 	{ "midaw-list-nowhere", NO_MIDAW },
 	{ "midaw-list-across-page", NO_MIDAW },
@@ -94,6 +95,7 @@ static const struct {
 	{ "read-status-in-revision-0", NEWER },
 	{ "read-status-in-revision-1", NEWER },
 	{ "features-not-offered", "they are left out, and the rest is accepted" },
+	{ "alert-behind-status", "status that is pending stands for it" },
 	{ "flood", "any number of reports is kept" },
 	{ "running", "a channel program without end stops the machine" },
 };

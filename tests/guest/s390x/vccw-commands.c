@@ -14,6 +14,8 @@ static uint8_t status, config[64];
 static uint64_t address;
 static struct vccw_adapter adapter;
 static struct irb irb;
+static struct ccw nop[1];
+static struct orb orb;
 static volatile uint8_t summary;
 static volatile uint64_t bits;
 #define NOWHERE (1UL << 44)
@@ -240,6 +242,13 @@ static void classic(void)
 	judge("classic-two-requests", one_request() && one_request());
 	judge("classic-again", css_wait(was));
 	judge_equal("classic-tsch-again", css_tsch(sid, &irb), 0);
+	css_quiet(sid);
+	/* Behind the status of a channel program it waits. */
+	orb = (struct orb){ .flags = ORB_FORMAT_1 | 0x80u << ORB_LPM_SHIFT, .program = ABSOLUTE(nop) };
+	nop[0] = CCW(CMD_NOP, 0, 0, 0);
+	judge("alert-behind-status-request", css_ssch(sid, &orb) == 0 && one_request());
+	judge("alert-behind-status-first", css_tsch(sid, &irb) == 0 && (irb.scsw.word0 & SC_ENDED) == SC_ENDED);
+	judge("alert-behind-status", css_tsch(sid, &irb) == 0 && (irb.scsw.word0 & SC) == (SC_ALERT | SC_PENDING));
 	css_quiet(sid);
 	/* Without interrupts, by the driver's flag. */
 	v.avail.flags = le16(1);
