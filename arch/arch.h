@@ -162,6 +162,10 @@ struct arch_ops {
 		       void *ctx);
 	/* Asks the guest to shut itself down, as its power button would. -EAGAIN: it does not listen. NULL: no such thing. Any thread. */
 	int (*ask_shutdown)(struct machine *m);
+	/* Linux's "magic" key on a console that is no UART, as ask_shutdown. */
+	int (*sysrq)(struct machine *m, char key);
+	/* An interrupt that vCPU i cannot mask. -EINVAL: there is no such vCPU. NULL: no such thing. Any thread. */
+	int (*nmi)(struct machine *m, unsigned int i);
 	/* Counters of the interrupt controller, for `lkvm stat`; any thread. NULL: none. */
 	void (*stat)(struct machine *m, void (*fn)(void *ctx, const char *name, uint64_t value), void *ctx);
 	void (*destroy)(struct machine *m);			 /* frees arch_state; half-built is fine */

@@ -85,6 +85,11 @@ static int ask_shutdown(struct machine *m)
 	return sclp_quiesce(s390x_state(m)->sclp);
 }
 
+static int sysrq(struct machine *m, char key)
+{
+	return sclp_sysrq(s390x_state(m)->sclp, key);
+}
+
 static void destroy(struct machine *m)
 {
 	struct s390x_state *s = s390x_state(m);
@@ -125,6 +130,8 @@ const struct arch_ops arch_s390x = {
 	.for_each_reg = s390x_for_each_reg,
 	.dump_vcpu = s390x_dump_vcpu,
 	.ask_shutdown = ask_shutdown,
+	.sysrq = sysrq,
+	.nmi = s390x_psw_restart,
 	.doctor = s390x_doctor,
 	.destroy = destroy,
 };

@@ -123,6 +123,8 @@ int s390x_start_vcpu(struct machine *m, unsigned int i, uint64_t mask, uint64_t 
 enum arch_verdict s390x_before_run(struct machine *m, unsigned int i, bool *ret_wait, struct err *e);
 /* vCPU i, whose thread this is, stands still in a disabled wait (or loops, which looks the same from outside). */
 void s390x_wait_for_good(struct machine *m, unsigned int i, bool loops);
+/* PSW restart, from outside. -EINVAL: there is no such vCPU. Any thread. */
+int s390x_psw_restart(struct machine *m, unsigned int i);
 /* SIGNAL PROCESSOR, what KVM leaves to us: the condition code; *status for code 1. */
 unsigned int s390x_sigp(struct machine *m, unsigned int i, uint16_t target, uint8_t order, uint64_t parameter, uint32_t *status);
 /* Resets the whole machine but for its memory, then starts vCPU i with the PSW at absolute 0: diagnose 308 subcodes 0 (clear) and 1. */
@@ -184,6 +186,8 @@ int sclp_service_call(struct sclp *s, uint32_t command, uint64_t sccb, uint64_t 
 void sclp_console_changed(struct machine *m);
 /* Asks the guest to shut down (signal quiesce). -EAGAIN: it does not listen. */
 int sclp_quiesce(struct sclp *s);
+/* Linux's "magic" key: Ctrl-O and the key on the ASCII console, ^- and the key as a line. -EAGAIN as above. */
+int sclp_sysrq(struct sclp *s, char key);
 
 /* ebcdic.c: code page 500 */
 char ebcdic_to_ascii(uint8_t c); /* '.' for what ASCII does not have */

@@ -187,6 +187,29 @@ int sclp_quiesce(struct sclp *s)
 	return r;
 }
 
+#define CTRL_O 0x0f
+
+int sclp_sysrq(struct sclp *s, char key)
+{
+	bool heard, by_line;
+	int r = -EAGAIN;
+
+	pthread_mutex_lock(&s->lock);
+	by_line = sclp_by_line(s, &heard);
+	/* Before what has been typed: it is urgent. */
+	if (heard && s->n_in + 4 <= sizeof(s->in)) {
+		const char line[] = { '^', '-', key, '\n' }, typed[] = { CTRL_O, key };
+		const size_t n = by_line ? sizeof(line) : sizeof(typed);
+
+		memmove(s->in + n, s->in, s->n_in);
+		memcpy(s->in, by_line ? line : typed, n);
+		s->n_in += (unsigned int)n;
+		r = s390x_service_signal(s->m, SIGNAL_EVENT_PENDING);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
 int sclp_create(struct machine *m, struct sclp **ret, struct err *e)
 {
 	struct sclp *s = calloc(1, sizeof(*s));

@@ -56,6 +56,8 @@ uint16_t sclp_read_events(struct sclp *s, uint8_t *sccb, unsigned int len);
 uint16_t sclp_write_masks(struct sclp *s, uint8_t *sccb, unsigned int len);
 /* Whether there is something to read for who reads these events; takes input from the console. */
 uint32_t sclp_pending(struct sclp *s);
+/* Whether input goes to the guest as lines, and not as it is typed; *ret_heard: whether it goes to it at all. */
+bool sclp_by_line(const struct sclp *s, bool *ret_heard);
 /* Sends what is in `out`; true when all of it is gone. */
 bool sclp_flush(struct sclp *s);
 

@@ -145,16 +145,25 @@ static unsigned int line_length(const struct sclp *s)
 	return n;
 }
 
+bool sclp_by_line(const struct sclp *s, bool *ret_heard)
+{
+	const uint32_t ascii = s->receive & EVENT_BIT(EVENT_ASCII_CONSOLE), line = s->receive & EVENT_BIT(EVENT_OPERATOR_COMMAND);
+
+	*ret_heard = ascii || line;
+	return line && (s->line_mode || !ascii);
+}
+
 uint32_t sclp_pending(struct sclp *s)
 {
 	const uint32_t ascii = s->receive & EVENT_BIT(EVENT_ASCII_CONSOLE), line = s->receive & EVENT_BIT(EVENT_OPERATOR_COMMAND);
-	const bool by_line = line && (s->line_mode || !ascii);
 	struct machine *m = s->m;
 	uint32_t events = 0;
+	bool heard;
+	const bool by_line = sclp_by_line(s, &heard);
 
 	if (s->quiesce && s->receive & EVENT_BIT(EVENT_SIGNAL_QUIESCE))
 		events |= EVENT_BIT(EVENT_SIGNAL_QUIESCE);
-	if (!ascii && !line)
+	if (!heard)
 		return events;
 	/* Without console_changed the input is somebody else's. */
 	if (m->console_get && m->console_changed && s->n_in < sizeof(s->in))

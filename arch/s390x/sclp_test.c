@@ -274,6 +274,24 @@ static void test_quiesce(void)
 	CHECK_EQ(call(0x00770005, 4096), 0x60f0);
 }
 
+static void test_sysrq(void)
+{
+	set_masks(0);
+	CHECK_EQ((uint64_t)arch_s390x.sysrq(&t.m, 'h'), (uint64_t)-EAGAIN);
+	set_masks(MASK_ASCII);
+	CHECK_EQ((uint64_t)arch_s390x.sysrq(&t.m, 'h'), 0);
+	memset(sccb, 0, sizeof(sccb));
+	t.n_irqs = 0;
+	CHECK_EQ(call(0x00770005, 4096), 0x0020);
+	CHECK(sccb[10] == 0x1a && sccb[15] == 0x0f && sccb[16] == 'h');
+	set_masks(MASK_OPERATOR);
+	CHECK_EQ((uint64_t)arch_s390x.sysrq(&t.m, 'h'), 0);
+	memset(sccb, 0, sizeof(sccb));
+	t.n_irqs = 0;
+	CHECK_EQ(call(0x00770005, 4096), 0x0020);
+	CHECK(sccb[10] == 0x01 && sccb[28] == 5 && sccb[30] == 0x5f && sccb[31] == 0x60 && sccb[32] == 0x88);
+}
+
 static void test_masks(void)
 {
 	memset(sccb, 0, sizeof(sccb));
@@ -298,6 +316,7 @@ int main(void)
 	test_lines();
 	test_full_console();
 	test_quiesce();
+	test_sysrq();
 	tm_destroy(&t);
 	return test_result();
 }

@@ -298,6 +298,21 @@ unsigned int s390x_sigp(struct machine *m, unsigned int i, uint16_t target, uint
 	return cc;
 }
 
+int s390x_psw_restart(struct machine *m, unsigned int i)
+{
+	struct s390x_state *s = s390x_state(m);
+	int r = -EINVAL;
+
+	pthread_mutex_lock(&s->lock);
+	if (i < m->n_vcpus) {
+		r = s->reset.left ? -EBUSY : 0;
+		if (!r)
+			restart(m, i);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
 /* ---- before a run ---- */
 
 void s390x_wait_for_good(struct machine *m, unsigned int i, bool loops)

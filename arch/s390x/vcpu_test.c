@@ -81,6 +81,9 @@ static void test_start_stop(void)
 	CHECK(!sleeps(1));
 	expect(1, 0x06, 0, 0, STATUS_NOTHING);
 	CHECK_EQ(t.seen[1].n_restart, 2);
+	CHECK_EQ((uint64_t)arch_s390x.nmi(&t.m, 1), 0);
+	CHECK_EQ(t.seen[1].n_restart, 3);
+	CHECK_EQ((uint64_t)arch_s390x.nmi(&t.m, 2), (uint64_t)-EINVAL);
 	tm_destroy(&t);
 }
 

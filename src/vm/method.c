@@ -288,25 +288,29 @@ static int dump(struct call *c, struct err *e)
 static int sysrq(struct call *c, yyjson_val *v, struct err *e)
 {
 	struct uart8250 *uart = c->vm->uart[0];
+	struct machine *m = &c->vm->machine;
 	int r;
 
 	if (yyjson_get_len(v) != 1)
 		return err_set(e, -EINVAL, "\"sysrq\" takes one character");
-	if (!uart)
+	if (!uart && !m->arch->sysrq)
 		return err_set(e, -ENODEV, "this guest has no serial port");
-	r = uart8250_break(uart);
-	if (r >= 0)
+	r = uart ? uart8250_break(uart) : m->arch->sysrq(m, yyjson_get_str(v)[0]);
+	if (r >= 0 && uart)
 		r = uart8250_receive(uart, (uint8_t)yyjson_get_str(v)[0]);
 	return r < 0 ? err_set(e, r, "the guest does not read its serial port") : 0;
 }
 
 static int debug(struct call *c, struct err *e)
 {
-	yyjson_val *key = yyjson_obj_get(c->params, "sysrq");
+	yyjson_val *key = yyjson_obj_get(c->params, "sysrq"), *nmi = yyjson_obj_get(c->params, "nmi");
+	struct machine *m = &c->vm->machine;
 	int r = 0;
 
-	if (yyjson_obj_get(c->params, "nmi"))
+	if (nmi && !m->arch->nmi)
 		return err_set(e, -EOPNOTSUPP, "there is no non-maskable interrupt on this architecture: use --dump or --sysrq");
+	if (nmi && (r = m->arch->nmi(m, (unsigned int)MIN(yyjson_get_uint(nmi), UINT32_MAX))) < 0)
+		return err_set(e, r, "\"nmi\" takes the number of a vCPU");
 	if (yyjson_get_bool(yyjson_obj_get(c->params, "dump")))
 		r = dump(c, e);
 	if (r >= 0 && key)
@@ -332,7 +336,7 @@ static const struct {
 	{ "shutdown", shutdown_guest, "asks the guest to shut itself down (s390x)" },
 	{ "stop", stop_guest, "ends the guest as if its power were cut" },
 	{ "balloon", balloon, "{\"size\":MIB}, {\"inflate\":MIB} or {\"deflate\":MIB}" },
-	{ "debug", debug, "{\"dump\":true}: the vCPUs' state as text; {\"sysrq\":\"CHAR\"}: a break and CHAR on the serial port" },
+	{ "debug", debug, "{\"dump\":true}: the vCPUs' state as text; {\"sysrq\":\"CHAR\"}: a break and CHAR on the serial port; {\"nmi\":N} (s390x: PSW restart of vCPU N)" },
 	{ "regs", regs, "every register of every vCPU" },
 };
 

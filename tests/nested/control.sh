@@ -29,11 +29,9 @@ if expect "^tick $((b + 5))" 15; then ok resumed; else not_ok resumed "no more t
 command_of 10 debug --name ctl --dump
 same debug-status "$status" 0
 has debug-dump "(sepc|pc|PC|PSW)" "$output"
-if [ "$ARCH" != s390x ]; then # no serial port
-	command_of 10 debug --name ctl --sysrq h
-	same sysrq-status "$status" 0
-	if expect "sysrq: HELP" 10; then ok sysrq; else not_ok sysrq "no help from the guest's kernel"; fi
-fi
+command_of 10 debug --name ctl --sysrq h
+same sysrq-status "$status" 0
+if expect "sysrq: HELP" 10; then ok sysrq; else not_ok sysrq "no help from the guest's kernel"; fi
 command_of 10 regs ctl
 same regs-status "$status" 0
 has regs-vcpus "^vCPU 1:" "$output"
@@ -52,6 +50,22 @@ hasnt list-empty "ctl" "$output"
 command_of 10 stop --name nobody
 if [ "$status" = 1 ]; then ok stop-unknown; else not_ok stop-unknown "status $status for a guest that is not there"; fi
 has stop-unknown-said "nobody" "$errors"
+
+# What has a power button is asked to shut itself down.
+if [ "$ARCH" = s390x ]; then
+	start run --name asked -k "$QUICK" -i "$INITRD" -c2 -m 128 -p "loglevel=4 lkvmtest=ticks"
+	expect "^tick 1" 50
+	command_of 10 shutdown --name asked
+	same shutdown-status "$status" 0
+	wait_exit 20
+	exits shutdown 0
+	start run --name restarted -k "$QUICK" -i "$INITRD" -c2 -m 128 -p "loglevel=4 lkvmtest=ticks"
+	expect "^tick 1" 50
+	command_of 10 debug --name restarted --nmi 1
+	same nmi-status "$status" 0
+	wait_exit 20
+	exits nmi 5
+fi
 
 # A guest that was killed leaves an entry that cleans itself up.
 start run --name killed -k "$QUICK" -i "$INITRD" -c1 -m 128 -p "loglevel=4 lkvmtest=ticks"
