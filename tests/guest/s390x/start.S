@@ -39,8 +39,7 @@ secondary_start:
 	llgf	%r2, LC_HART
 	brasl	%r14, guest_secondary
 
-	/* A PSW that comes back with its problem-state bit set runs one instruction there: for what is privileged. */
-
+	/* r2: the frame, on the stack of whom it interrupted; what is stored there may be changed. */
 .macro INTERRUPT name, class, code, length
 	.globl	\name
 \name:

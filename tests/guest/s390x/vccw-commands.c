@@ -259,6 +259,68 @@ static void classic(void)
 	css_quiet(sid);
 }
 
+/* A legacy driver: no revision, one page of descriptors and available ring, the used ring behind it, all in the guest's byte order. */
+static void legacy(void)
+{
+	static struct {
+		struct {
+			uint64_t address;
+			uint32_t length;
+			uint16_t flags, next;
+		} desc[VCCW_QUEUE];
+		struct {
+			uint16_t flags, index, ring[VCCW_QUEUE], event;
+		} avail;
+		struct {
+			uint16_t flags, index;
+			struct {
+				uint32_t id, length;
+			} ring[VCCW_QUEUE];
+			uint16_t event;
+		} used __attribute__((aligned(4096)));
+	} ring __attribute__((aligned(4096)));
+	static struct {
+		uint64_t queue;
+		uint32_t align;
+		uint16_t index, num;
+	} info;
+	static uint8_t buffer[64], version_1;
+	uint64_t end;
+
+	memset(&ring, 0, sizeof(ring));
+	memset(buffer, 0, sizeof(buffer));
+	css_enable(sid, false, 3, 0);
+	css_enable(sid, true, 3, sid);
+	judge("legacy-reset", vccw_do(sid, VCCW_RESET, 0, NULL));
+	features = (struct vccw_features){ 0, 1 };
+	version_1 = !vccw_do(sid, VCCW_READ_FEATURES, sizeof(features), &features) || le32(features.features) & 1;
+	judge("legacy-without-version-1", !version_1);
+	set_status(STATUS_ACKNOWLEDGE | STATUS_DRIVER);
+	features = (struct vccw_features){ 0, 0 };
+	judge("legacy-features", vccw_do(sid, VCCW_WRITE_FEATURES, sizeof(features), &features));
+	info.queue = ABSOLUTE(&ring);
+	info.align = 4096;
+	info.num = VCCW_QUEUE;
+	judge("legacy-queue", vccw_do(sid, VCCW_SET_VQ, sizeof(info), &info));
+	address = ABSOLUTE(&v.indicators);
+	judge("legacy-indicators", vccw_do(sid, VCCW_SET_INDICATORS, 8, &address));
+	judge("legacy-ok", set_status(STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_DRIVER_OK));
+	ring.desc[0].address = ABSOLUTE(buffer);
+	ring.desc[0].length = sizeof(buffer);
+	ring.desc[0].flags = 2;
+	fence();
+	*(volatile uint16_t *)&ring.avail.index = 1;
+	fence();
+	judge("legacy-notify", vccw_diagnose(3, sid, 0, 0) >= 0);
+	for (end = now() + ms(10000); *(volatile uint16_t *)&ring.used.index != 1 && now() < end;)
+		;
+	judge("legacy-answer", *(volatile uint16_t *)&ring.used.index == 1 && *(volatile uint32_t *)&ring.used.ring[0].id == 0 &&
+				       *(volatile uint32_t *)&ring.used.ring[0].length - 1 < sizeof(buffer));
+	css_quiet(sid);
+	vccw_do(sid, VCCW_RESET, 0, NULL);
+	css_quiet(sid);
+}
+
 static long notify_in_problem(void)
 {
 	long cause;
@@ -333,5 +395,6 @@ void guest(void)
 	classic();
 	notifications();
 	adapters();
+	legacy();
 	configuration();
 }
