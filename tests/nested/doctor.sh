@@ -34,6 +34,7 @@ esac
 command_of 15 regs
 same regs-status "$status" 0
 case $ARCH in
+s390x) names='psw_mask psw_addr prefix r15 a0 c0 f0 fpc todpr clock_comp' ;;
 arm64) names='pc x0 sp pstate elr_el1 midr_el1 ttbr0_el1 sctlr_el1 cntv_cval_el0' ;;
 *) names='pc ra sp mode satp_mode mvendorid timer' ;;
 esac
