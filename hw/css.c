@@ -390,8 +390,8 @@ static bool state_good(const struct css_subchannel *sch, const struct css_sch_st
 {
 	if (!sch->ops)
 		return !(s->pmcw & PMCW_VALID) && !s->ctrl && !s->interrupt && !s->held;
-	return s->pmcw & PMCW_VALID && !(s->pmcw & PMCW_INVALID) && s->devno == sch->s.devno && !(s->next & 7) && s->next <= INT32_MAX &&
-	       !(s->orb & ORB_INVALID);
+	/* next may be any address: a program that began on none, or ended at the end of storage. It is judged when a CCW is fetched. */
+	return s->pmcw & PMCW_VALID && !(s->pmcw & PMCW_INVALID) && s->devno == sch->s.devno && !(s->orb & ORB_INVALID);
 }
 
 /* What was going on goes on with the next css_continue: devices may not have loaded their own state yet. */

@@ -82,7 +82,7 @@ int css_fetch_ccw(struct css_run *r, bool data_chain)
 		r->cpa = (s->after_tic ? s->tic : at) + 8;
 		r->left = 0;
 		r->fetched++;
-		if (at > max || memory_read(r->css->config.memory, at, raw, sizeof(raw)) < 0)
+		if (at > max || at & 7 || memory_read(r->css->config.memory, at, raw, sizeof(raw)) < 0)
 			return program_check(r);
 		r->cpa = at + 8;
 		read_ccw(r, raw, &count);

@@ -106,10 +106,11 @@ static void test_ccw_checks(void)
 		CHECK_EQ(r.irb.scsw.cstat, CSTAT_PROGRAM_CHECK);
 		CHECK_EQ(IRB_CPA(&r), RAM_SIZE + 8);
 		CHECK_EQ(IRB_CTRL(&r), DONE_BADLY);
-		put_ccw1(&r, PROGRAM, 0x13, 0x40, 1, 0);
+		(r.orb & ORB_FORMAT1 ? put_ccw1 : put_ccw0)(&r, PROGRAM + 4, CMD_CONTROL, CCW_SLI, 1, 0);
 		CHECK_EQ(ssch_at(&r, PROGRAM + 4), 0);
 		CHECK_EQ(tsch(&r), 0);
 		CHECK_EQ(r.irb.scsw.cstat, CSTAT_PROGRAM_CHECK);
+		CHECK_EQ(IRB_CPA(&r), PROGRAM + 12);
 		CHECK_EQ(r.dev.commands, 0);
 		/* The last CCW of storage chains to what is none. */
 		r.next = RAM_SIZE - 8;
@@ -736,6 +737,39 @@ static void test_endless(void)
 	rig_stop(&r);
 }
 
+/* A turn takes each program that waited before it once, also when the last of those is gone by then. */
+static void stop_other(struct rig *r)
+{
+	const unsigned int n = r->dev.commands;
+
+	if (n == CSS_GO / 2 + 10)
+		CHECK_EQ(css_csch(r->css, r->sid2), 0);
+	if (n == 10 * CSS_GO)
+		put_ccw1(r, PROGRAM, CMD_HOOK, 0, 0, 0); /* it would never end */
+}
+
+static void test_turn_loses_its_end(void)
+{
+	struct rig r;
+
+	rig_start(&r);
+	r.dev.hook = stop_other;
+	ccw(&r, CMD_HOOK, CCW_CC, 0, 0);
+	ccw(&r, CCW_CMD_TIC, 0, 0, PROGRAM);
+	put_ccw1(&r, PROGRAM + 0x800, CMD_CONTROL, CCW_CC, 0, 0);
+	put_ccw1(&r, PROGRAM + 0x808, CCW_CMD_TIC, 0, 0, PROGRAM + 0x800);
+	CHECK_EQ(ssch(&r), 0);
+	CHECK(r.dev.commands < CSS_GO / 2 + 10);
+	r.sid ^= 1;
+	CHECK_EQ(ssch_at(&r, PROGRAM + 0x800), 0);
+	r.sid ^= 1;
+	CHECK(css_continue(r.css));
+	CHECK(r.dev.commands > CSS_GO / 2 + 10 && r.dev.commands <= 2 * CSS_GO);
+	CHECK_EQ(css_csch(r.css, r.sid), 0);
+	CHECK(!css_continue(r.css));
+	rig_stop(&r);
+}
+
 int main(void)
 {
 	test_basic_commands();
@@ -749,5 +783,6 @@ int main(void)
 	test_intermediate();
 	test_meanwhile();
 	test_endless();
+	test_turn_loses_its_end();
 	return test_result();
 }

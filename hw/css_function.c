@@ -7,6 +7,7 @@
 void css_enqueue(struct css *css, struct css_subchannel *sch)
 {
 	sch->queued = true;
+	sch->turn = css->turn;
 	sch->next = NULL;
 	*css->last = sch;
 	css->last = &sch->next;
@@ -162,18 +163,17 @@ void css_perform(struct css *css, struct css_subchannel *sch, bool turn)
 
 bool css_continue(struct css *css)
 {
-	struct css_subchannel *sch, *end;
+	struct css_subchannel *sch;
+	uint64_t turn;
 	bool left;
 
 	pthread_mutex_lock(&css->lock);
 	css->deferred = false;
-	/* Each of those that wait now once; who comes back does so behind them. */
-	end = css->first ? container_of(css->last, struct css_subchannel, next) : NULL;
-	while ((sch = css->first)) {
+	/* Each of those that wait now once, whoever of them leaves meanwhile; who comes back does so behind them. */
+	turn = ++css->turn;
+	while ((sch = css->first) && sch->turn < turn) {
 		css_unqueue(css, sch);
 		css_perform(css, sch, true);
-		if (sch == end)
-			break;
 	}
 	left = css->first;
 	if (left && !css->deferred) {

@@ -49,6 +49,7 @@ struct css_subchannel {
 	bool running;	    /* some thread performs its functions */
 	unsigned int users; /* css_with_device */
 	bool queued;	    /* waits in css->first for its turn */
+	uint64_t turn;	    /* css->turn when it began to wait */
 	struct css_subchannel *next;
 };
 
@@ -75,6 +76,7 @@ struct css {
 	struct css_state s;
 	struct css_set set[CSS_SETS];
 	struct css_subchannel *first, **last; /* waiting for css_continue */
+	uint64_t turn;			      /* css_continue has begun so often */
 	bool deferred;			      /* ops->defer was called and css_continue has not begun */
 };
 

@@ -379,6 +379,10 @@ static void test_state(void)
 	CHECK_EQ(tsch(&s), 0);
 	CHECK_EQ(IRB_CTRL(&s), DONE);
 	CHECK_EQ(IRB_CPA(&s), PROGRAM + 16);
+	/* A program that began where no CCW can be is a state like others. */
+	CHECK_EQ(ssch_at(&s, PROGRAM + 4), 0);
+	CHECK_EQ(css_save(s.css, again, sizeof(again)), size);
+	CHECK_EQ(css_load(s.css, again, size, NULL), 0);
 	/* Of another size, version, machine. */
 	CHECK_EQ(css_load(s.css, state, size - 1, NULL), -EINVAL);
 	state[0] ^= 1;
