@@ -55,7 +55,7 @@ static const char *const irqchips[] = { "auto", "plic", "aia", "plic-kernel", NU
 
 const struct option riscv_options[] = {
 	{ .name = "irqchip", .type = OPTION_CHOICE, .offset = FIELD(irqchip), .choices = irqchips, .value = "auto|plic|aia|plic-kernel",
-	  .help = "interrupt controller; auto takes the AIA where the host has it", .group = "RISC-V" },
+	  .help = "interrupt controller; auto takes the first that the host can give: aia, plic-kernel, plic", .group = "RISC-V" },
 	{ .name = "custom-mvendorid", .type = OPTION_UINT, .offset = FIELD(mvendorid), .value = "ID",
 	  .help = "vendor id that the guest sees (0: the host's)", .group = "RISC-V" },
 	{ .name = "custom-marchid", .type = OPTION_UINT, .offset = FIELD(marchid), .value = "ID",

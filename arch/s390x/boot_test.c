@@ -184,6 +184,19 @@ static void test_refused(void)
 	CHECK_EQ((uint64_t)arch_s390x.load(&t.m, &e), (uint64_t)-EINVAL);
 	CHECK(strstr(e.text, "-k"));
 	tm_destroy(&t);
+	tm_init(&t, 1);
+	t.m.boot.dump_dtb = "/dev/null";
+	e = (struct err){ 0 };
+	CHECK_EQ(tm_build(&t, &e), 0);
+	CHECK_EQ((uint64_t)arch_s390x.load(&t.m, &e), (uint64_t)-EINVAL);
+	CHECK(strstr(e.text, "no device tree"));
+	tm_destroy(&t);
+	tm_init(&t, 1);
+	t.m.backing.hugetlbfs = "/";
+	e = (struct err){ 0 };
+	CHECK(tm_build(&t, &e) < 0);
+	CHECK(strstr(e.text, "hpage=1"));
+	tm_destroy(&t);
 	/* RAM comes in segments. */
 	tm_init(&t, 1);
 	t.m.ram_size = MIB(20) + KIB(512);

@@ -62,6 +62,8 @@ static int open_files(struct machine *m, struct err *e)
 
 	if (m->boot.firmware)
 		return err_set(e, -EINVAL, "--firmware: s390x guests start from a kernel file; give it with -k");
+	if (m->boot.dump_dtb)
+		return err_set(e, -EINVAL, "--dump-dtb: s390x guests have no device tree; leave it out");
 	if (!m->boot.kernel)
 		return err_set(e, -EINVAL, "no kernel to start: give one with -k");
 	if (!s->kernel.path)

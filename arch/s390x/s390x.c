@@ -33,6 +33,9 @@ static int enable_needed(struct machine *m, struct err *e)
 		if (hv_capability(m->hv, needed[i].cap) <= 0 ||
 		    (needed[i].enable && m->hv->ops->enable_capability(m->hv, needed[i].cap, none) < 0))
 			return err_set(e, -EOPNOTSUPP, "this host's KVM lacks %s: use Linux 6.1 or newer", needed[i].what);
+	if (m->backing.hugetlbfs &&
+	    (hv_capability(m->hv, KVM_CAP_S390_HPAGE_1M) <= 0 || m->hv->ops->enable_capability(m->hv, KVM_CAP_S390_HPAGE_1M, none) < 0))
+		return err_set(e, -EOPNOTSUPP, "--hugetlbfs: this host's KVM takes no huge pages; have it loaded with hpage=1, or leave the option out");
 	return 0;
 }
 

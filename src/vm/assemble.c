@@ -112,6 +112,7 @@ static int make_vcpus(struct lkvm_vm *vm, struct err *e)
 
 int vm_assemble(struct lkvm_vm *vm, struct hv *hv, struct err *e)
 {
+	const struct arch_ops *arch = vm->config->arch;
 	struct machine *m = &vm->machine;
 	struct vm_root root = { 0 };
 	int r;
@@ -122,6 +123,8 @@ int vm_assemble(struct lkvm_vm *vm, struct hv *hv, struct err *e)
 		return err_set(e, -EINVAL, "no kernel given: use -k PATH");
 	if (vm->config->kernel && vm->config->firmware)
 		return err_set(e, -EINVAL, "--kernel and --firmware: one of them starts the guest; leave the other out");
+	if (vm->config->transport != (arch->attach != NULL))
+		return err_set(e, -EINVAL, "--virtio-transport: %s guests have virtio-%s; leave the option out", arch->name, arch->attach ? "ccw" : "mmio");
 	if (vm->config->initrd && vm->config->firmware)
 		log_warning(&vm->log, "--initrd is not used: firmware finds its own");
 	if (vm->config->firmware_address && !vm->config->firmware)

@@ -7,7 +7,7 @@
 #define FIELD(f) offsetof(struct lkvm_config, f)
 
 static const char *const consoles[] = { "serial", "virtio", NULL };
-static const char *const transports[] = { "mmio", NULL };
+static const char *const transports[] = { "mmio", "ccw", NULL };
 static const char *const levels[] = { "error", "warning", "info", "debug", NULL };
 
 #define REFUSED(option, why) { .name = option, .group = "Not served", .refused = why }
@@ -27,7 +27,7 @@ static const struct option common_options[] = {
 	{ "dev", 0, OPTION_STRING, FIELD(dev), .value = "PATH", .group = "Basic", .help = "the KVM device (default: /dev/kvm)" },
 	{ "hugetlbfs", 0, OPTION_STRING, FIELD(hugetlbfs), .value = "DIR", .group = "Basic", .help = "take the guest's RAM from this hugetlbfs" },
 	{ "nodefaults", 0, OPTION_FLAG, FIELD(nodefaults), .group = "Basic", .help = "add nothing that was not asked for: no kernel parameters, no devices" },
-	{ "virtio-transport", 0, OPTION_CHOICE, FIELD(transport), .choices = transports, .value = "mmio", .group = "Basic", .help = "how virtio devices are reached" },
+	{ "virtio-transport", 0, OPTION_CHOICE, FIELD(transport), .choices = transports, .value = "mmio|ccw", .group = "Basic", .help = "how virtio devices are reached: s390x has ccw, the others mmio" },
 	{ "access-platform", 0, OPTION_FLAG, FIELD(access_platform), .group = "Basic", .help = "virtio devices insist on VIRTIO_F_ACCESS_PLATFORM" },
 	{ "loglevel", 0, OPTION_CHOICE, FIELD(loglevel), .choices = levels, .value = "LEVEL", .group = "Basic", .help = "error, warning, info or debug" },
 	{ "kernel", 'k', OPTION_STRING, FIELD(kernel), .value = "PATH", .group = "Kernel", .help = "the guest's kernel: Image, ELF or flat, also packed with gzip or zstd, or EFI zboot" },
@@ -40,14 +40,14 @@ static const struct option common_options[] = {
 	{ "no-dhcp", 0, OPTION_FLAG, FIELD(no_dhcp), .group = "Network", .help = "no ip=dhcp on the command line of a shared-folder root" },
 	{ "debug", 0, OPTION_FLAG, FIELD(debug), .group = "Debug", .help = "say more: every log line, and registers at the end" },
 	{ "debug-mmio", 0, OPTION_FLAG, FIELD(debug_mmio), .group = "Debug", .help = "log MMIO accesses that no device takes" },
-	{ "dump-dtb", 0, OPTION_STRING, FIELD(dump_dtb), .value = "PATH", .group = "Debug", .help = "write the device tree to a file" },
+	{ "dump-dtb", 0, OPTION_STRING, FIELD(dump_dtb), .value = "PATH", .group = "Debug", .help = "write the device tree to a file; riscv64, arm64" },
 	REFUSED("vsock", "--vsock: no vsock device yet; use --network or a console port"),
 	REFUSED("vfio-pci", "--vfio-pci: no device assignment without a PCI transport yet"),
 	REFUSED("sdl", "--sdl: there is no graphical display; use the console"),
 	REFUSED("gtk", "--gtk: there is no graphical display; use the console"),
 	REFUSED("vnc", "--vnc: there is no graphical display; use the console"),
 	REFUSED("sandbox", "--sandbox: no sandbox script is run; use --params or a 9P root"),
-	REFUSED("force-pci", "--force-pci: there is no PCI transport yet; devices are on virtio-mmio"),
+	REFUSED("force-pci", "--force-pci: there is no PCI transport yet; leave it out"),
 	REFUSED("debug-single-step", "--debug-single-step: single-stepping is not served; use --debug"),
 	REFUSED("debug-ioport", "--debug-ioport: this machine has no I/O ports; use --debug-mmio"),
 	REFUSED("debug-iodelay", "--debug-iodelay: artificial I/O delay is not served"),
@@ -62,6 +62,7 @@ int config_create_for(const struct arch_ops *arch, struct lkvm_config **ret)
 	c->arch = arch;
 	c->cpus = 1;
 	c->mem = MIB(256);
+	c->transport = arch && arch->attach;
 	c->loglevel = LOG_WARNING;
 	for (unsigned int i = 0; i < CONFIG_CONSOLES; i++)
 		c->console_in[i] = c->console_out[i] = -1;

@@ -88,7 +88,7 @@ static void test_values(void)
 	CHECK_EQ(set(c, "virtio-transport", "mmio", NULL), 0);
 	CHECK_EQ(set(c, "virtio-transport", "pci", "no PCI transport yet"), -EOPNOTSUPP);
 	CHECK_EQ(set(c, "virtio-transport", "pci-legacy", "no PCI transport yet"), -EOPNOTSUPP);
-	CHECK_EQ(set(c, "virtio-transport", "pigeon", "mmio"), -EINVAL);
+	CHECK_EQ(set(c, "virtio-transport", "pigeon", "mmio or ccw"), -EINVAL);
 	CHECK_EQ(set(c, "vsock", "3", "vsock"), -EOPNOTSUPP);
 	CHECK_EQ(set(c, "disable-zbb", NULL, NULL), 0);
 	CHECK_EQ(set(c, "irqchip", "gic", "plic"), -EINVAL);

@@ -302,7 +302,7 @@ int config_check_value(const struct option *o, const char *value, struct err *e)
 		if ((r = config_parse_share(value, &s, e)) >= 0)
 			config_share_clear(&s);
 	} else if (!strcmp(o->name, "virtio-transport") && !strncmp(value, "pci", 3)) {
-		r = err_set(e, -EOPNOTSUPP, "--virtio-transport %s: there is no PCI transport yet; leave it out, devices are on virtio-mmio", value);
+		r = err_set(e, -EOPNOTSUPP, "--virtio-transport %s: there is no PCI transport yet; leave it out", value);
 	} else if (!strcmp(o->name, "vcpu-affinity")) {
 		uint64_t cpus[BITMAP_WORDS(MACHINE_MAX_HOST_CPUS)];
 

@@ -313,6 +313,7 @@ static void test_bad_config(void)
 		{ "irqchip", "aia", "aia" },
 		{ "firmware", "/tmp", "--kernel and --firmware" },
 		{ "flash", "/tmp", "--flash: a riscv64 machine has no place" },
+		{ "virtio-transport", "ccw", "riscv64 guests have virtio-mmio; leave" },
 		{ "dump-dtb", "/nowhere/dtb", "/nowhere/dtb cannot be written: No such file or directory; give" },
 	};
 
