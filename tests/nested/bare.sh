@@ -40,6 +40,7 @@ arm64) bare="irqstress gic exits mmio many flash pl031 ends-arm64" ;;
 s390x) bare="css-sense css-instructions css-orb css-ccw css-data css-functions css-measure css-reports css-hostile vccw-commands vccw-storm ends-s390x" ;;
 esac
 [ -n "$(ls /root/bare-* 2>/dev/null)" ] || { skip guests "they are not beside this lkvm: give --lkvm one that stands in its build folder"; bare=''; }
+[ "$FLAVOUR" != arm64-nested ] || [ -z "$bare" ] || bare="$bare el2"
 # The console that arm64's guests write to is the serial port.
 virtio_console="--console virtio"
 case $FLAVOUR in
