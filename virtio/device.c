@@ -9,15 +9,13 @@
 #define FEATURE_VERSION_1 (UINT64_C(1) << 32)
 #define CONFIG_MAX 256 /* bytes of the largest configuration space that a legacy driver sees */
 /* What a driver may set by writing. */
-#define STATUS_DRIVER_BITS                                                                         \
-	(VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_DRIVER_OK |              \
-	 VIRTIO_STATUS_FEATURES_OK | VIRTIO_STATUS_FAILED)
+#define STATUS_DRIVER_BITS \
+	(VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_DRIVER_OK | VIRTIO_STATUS_FEATURES_OK | VIRTIO_STATUS_FAILED)
 /* Without a loop: how often kick may ask for itself again at once, so that a device cannot hang its caller. */
 #define KICKS_AT_ONCE 1024
 
 int virtio_create(const struct virtio_class *class, void *dev, const struct virtio_env *env, uint64_t offered,
-		  uint32_t config_size, const uint16_t *queue_sizes, unsigned int n_queues,
-		  struct virtio_device **ret)
+		  uint32_t config_size, const uint16_t *queue_sizes, unsigned int n_queues, struct virtio_device **ret)
 {
 	struct virtio_device *vd;
 	pthread_mutexattr_t attr;
@@ -568,8 +566,7 @@ void virtio_signal(struct virtio_device *vd, unsigned int n)
 void virtio_broken(struct virtio_device *vd, const char *why)
 {
 	if (log_once(&vd->said_broken))
-		log_warning(vd->env->log, "virtio-%s: the guest's driver broke the protocol: %s; the device waits to be reset",
-			    vd->class->name, why);
+		log_warning(vd->env->log, "virtio-%s: the guest's driver broke the protocol: %s; the device waits to be reset", vd->class->name, why);
 	if (vd->s.status & VIRTIO_STATUS_NEEDS_RESET)
 		return;
 	vd->s.status |= VIRTIO_STATUS_NEEDS_RESET;
@@ -756,8 +753,7 @@ static int load_locked(struct virtio_device *vd, const char *buf, struct err *e)
 		goto fail;
 	}
 	vd->features = h.s.status & VIRTIO_STATUS_FEATURES_OK ? h.s.driver_features :
-		       virtio_legacy(vd)			      ? (uint32_t)(h.s.driver_features & vd->offered) :
-								0;
+		       virtio_legacy(vd) ? (uint32_t)(h.s.driver_features & vd->offered) : 0;
 	for (unsigned int i = 0; i < vd->n_queues; i++, queues += sizeof(struct queue_state)) {
 		struct queue_state *s = &vd->queue[i].q.s;
 
@@ -773,16 +769,10 @@ static int load_locked(struct virtio_device *vd, const char *buf, struct err *e)
 			goto fail;
 		}
 	}
-	if (h.s.status & VIRTIO_STATUS_DRIVER_OK && !(h.s.status & VIRTIO_STATUS_NEEDS_RESET)) {
-		r = activate(vd, &why);
-		if (r < 0)
-			goto fail;
-	}
-	if (vd->class->load) {
-		r = vd->class->load(vd->dev, state);
-		if (r < 0)
-			goto fail;
-	}
+	if (h.s.status & VIRTIO_STATUS_DRIVER_OK && !(h.s.status & VIRTIO_STATUS_NEEDS_RESET) && (r = activate(vd, &why)) < 0)
+		goto fail;
+	if (vd->class->load && (r = vd->class->load(vd->dev, state)) < 0)
+		goto fail;
 	tell_changed(vd);
 	for (unsigned int i = 0; i < vd->n_queues && vd->active; i++)
 		if (queue_running(&vd->queue[i].q) && vd->transport)
@@ -798,8 +788,7 @@ int virtio_load(struct virtio_device *vd, const void *buf, size_t len, struct er
 	int r;
 
 	if (len != save_size(vd))
-		return err_set(e, -EINVAL, "virtio-%s: the saved state has %zu bytes, not %zu", vd->class->name, len,
-			       save_size(vd));
+		return err_set(e, -EINVAL, "virtio-%s: the saved state has %zu bytes, not %zu", vd->class->name, len, save_size(vd));
 	virtio_lock(vd);
 	r = load_locked(vd, buf, e);
 	virtio_unlock(vd);
