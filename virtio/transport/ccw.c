@@ -105,8 +105,9 @@ static void ccw_notify_config(void *t)
 static int ccw_doorbell(void *t, unsigned int n, int fd, bool connect)
 {
 	struct virtio_ccw *c = t;
+	/* The shorter name for good, or a doorbell is not found again once the guest has enabled images. By the longer one it rings at our place. */
 	const struct hv_ioeventfd io = {
-		.gpa = css_subchannel_sid(c->css, c->sch),
+		.gpa = (uint16_t)css_subchannel_sid(c->css, c->sch) | CSS_SID_ONE | c->config.ssid << 17,
 		.len = 8,
 		.data = n,
 		.match = true,
@@ -122,11 +123,13 @@ static int ccw_doorbell(void *t, unsigned int n, int fd, bool connect)
 static int ccw_call(void *t, unsigned int n, int fd, bool connect)
 {
 	struct virtio_ccw *c = t;
+	const uint64_t bit = c->ind.bit_nr + n;
+	/* KVM maps the page that ind is in and nothing behind it: hosts without a check of their own set a bit that is further away in memory of theirs. */
 	const struct hv_route route = {
 		.is_adapter = true,
 		.adapter = {
-			.ind = c->ind.queues,
-			.ind_offset = c->ind.bit_nr + n,
+			.ind = c->ind.queues + bit / 8,
+			.ind_offset = bit % 8,
 			.summary = c->ind.summary,
 			.summary_offset = SUMMARY_BIT,
 		},

@@ -42,6 +42,14 @@ static void bench_end(struct bench *b)
 	mock_vm_destroy(b->vm);
 }
 
+/* As a device says it. */
+static void used_buffer(struct bench *b, unsigned int n)
+{
+	virtio_lock(b->vd);
+	b->vd->transport->notify_queue(b->vd->transport_ctx, n);
+	virtio_unlock(b->vd);
+}
+
 static bool works(struct bench *b)
 {
 	char answer[4] = "";
@@ -240,14 +248,12 @@ static void test_status(void)
 		uint8_t before, want;
 		bool ok;
 	} rows[] = {
-		{0, ACK, true},
-		{ACK, ACK | DRIVER, true},
+		{0, ACK, true}, {ACK, ACK | DRIVER, true},
 		{ACK | DRIVER, ACK, false},		 /* nothing is taken back */
 		{ACK | DRIVER, ACK | DRIVER | 16, false}, /* unknown */
 		{ACK | DRIVER, ACK | DRIVER | NEEDS_RESET, false}, /* the device's to say */
 		{ACK | DRIVER, ACK | DRIVER | DRIVER_OK, false}, /* before FEATURES_OK */
-		{ACK | DRIVER, ACK | DRIVER | FAILED, true},
-		{0, FEATURES_OK, false},
+		{ACK | DRIVER, ACK | DRIVER | FAILED, true}, {0, FEATURES_OK, false},
 	};
 	uint8_t status;
 	struct bench b;
@@ -315,10 +321,10 @@ static void test_queues(void)
 	CHECK(rejected(&b, SET_VQ, raw, 32));
 	put_vq(raw, at, 0xffff, 16);
 	CHECK(rejected(&b, SET_VQ, raw, 32));
-	put_vq(raw, at, 0, 17);
-	CHECK(rejected(&b, SET_VQ, raw, 32));
-	put_vq(raw, at, 0, 0);
-	CHECK(rejected(&b, SET_VQ, raw, 32));
+	for (unsigned int num = 0; num <= 17; num += 17) {
+		put_vq(raw, at, 0, (uint16_t)num);
+		CHECK(rejected(&b, SET_VQ, raw, 32));
+	}
 	put_vq(raw, at, 0, 8);
 	CHECK(good(&b, SET_VQ, raw, 32));
 	CHECK(b.vd->queue[0].q.s.ready && b.vd->queue[0].q.s.num == 8);
@@ -450,12 +456,10 @@ static void test_classic(void)
 	CHECK(works(&b));
 	CHECK_EQ(byte_at(&b, low(&b, MOCK_LOW_IND) + 7), 1);
 	CHECK_EQ(atomic_load(&b.d->raises), raises + 1);
-	virtio_lock(b.vd);
-	b.vd->transport->notify_queue(b.vd->transport_ctx, 1);
-	b.vd->transport->notify_queue(b.vd->transport_ctx, 13);
-	b.vd->transport->notify_queue(b.vd->transport_ctx, 63);
-	b.vd->transport->notify_queue(b.vd->transport_ctx, 64);
-	virtio_unlock(b.vd);
+	used_buffer(&b, 1);
+	used_buffer(&b, 13);
+	used_buffer(&b, 63);
+	used_buffer(&b, 64);
 	CHECK_EQ(byte_at(&b, low(&b, MOCK_LOW_IND) + 7), 3);
 	CHECK_EQ(byte_at(&b, low(&b, MOCK_LOW_IND) + 6), 0x20);
 	CHECK_EQ(byte_at(&b, low(&b, MOCK_LOW_IND)), 0x80);
@@ -511,8 +515,7 @@ static void test_adapter(void)
 			uint8_t isc;
 		} wrong[] = {
 			{low(&b, MOCK_LOW_SUMMARY), low(&b, MOCK_LOW_IND), 0, 8},
-			{end, low(&b, MOCK_LOW_IND), 0, 1},
-			{low(&b, MOCK_LOW_SUMMARY), end, 0, 1},
+			{end, low(&b, MOCK_LOW_IND), 0, 1}, {low(&b, MOCK_LOW_SUMMARY), end, 0, 1},
 			{low(&b, MOCK_LOW_SUMMARY), end - 1, 7, 1}, /* the second queue's bit lies outside */
 			{low(&b, MOCK_LOW_SUMMARY), low(&b, MOCK_LOW_IND), UINT64_MAX, 1},
 			{low(&b, MOCK_LOW_SUMMARY), UINT64_MAX, 8, 1},
@@ -539,16 +542,12 @@ static void test_adapter(void)
 	CHECK_EQ(byte_at(&b, low(&b, MOCK_LOW_IND) + 1), 2);
 	CHECK_EQ(byte_at(&b, low(&b, MOCK_LOW_SUMMARY)), 1);
 	CHECK_EQ(atomic_load(&b.d->raises), raises + 1);
-	virtio_lock(b.vd);
-	b.vd->transport->notify_queue(b.vd->transport_ctx, 1);
-	b.vd->transport->notify_queue(b.vd->transport_ctx, 1);
-	virtio_unlock(b.vd);
+	used_buffer(&b, 1);
+	used_buffer(&b, 1);
 	CHECK_EQ(byte_at(&b, low(&b, MOCK_LOW_IND) + 1), 3);
 	CHECK_EQ(atomic_load(&b.d->raises), raises + 1);
 	memory_zero(b.vm->memory, low(&b, MOCK_LOW_SUMMARY), 1);
-	virtio_lock(b.vd);
-	b.vd->transport->notify_queue(b.vd->transport_ctx, 0);
-	virtio_unlock(b.vd);
+	used_buffer(&b, 0);
 	CHECK_EQ(byte_at(&b, low(&b, MOCK_LOW_SUMMARY)), 1);
 	CHECK_EQ(atomic_load(&b.d->raises), raises + 2);
 	CHECK(!mock_ccw_alert(b.d)); /* the subchannel has nothing to do with it */
@@ -556,9 +555,7 @@ static void test_adapter(void)
 	/* Forgotten with the reset. */
 	memory_zero(b.vm->memory, low(&b, MOCK_LOW_IND), 64);
 	CHECK(good(&b, VDEV_RESET, NULL, 0));
-	virtio_lock(b.vd);
-	b.vd->transport->notify_queue(b.vd->transport_ctx, 0);
-	virtio_unlock(b.vd);
+	used_buffer(&b, 0);
 	CHECK_EQ(byte_at(&b, low(&b, MOCK_LOW_SUMMARY)), 0);
 	put_be64(ind, low(&b, MOCK_LOW_IND));
 	CHECK(good(&b, SET_IND, ind, 8));
@@ -577,9 +574,7 @@ static void *storm_device(void *ctx)
 
 	for (unsigned int i = 0; i < 20000; i++) {
 		atomic_fetch_add(&s->told, 1); /* "the used buffer" */
-		virtio_lock(s->b.vd);
-		s->b.vd->transport->notify_queue(s->b.vd->transport_ctx, i & 1);
-		virtio_unlock(s->b.vd);
+		used_buffer(&s->b, i & 1);
 	}
 	atomic_store(&s->done, 1);
 	return NULL;
@@ -625,6 +620,8 @@ static void test_storm(void)
 
 static void test_notify(void)
 {
+	static const uint64_t wrong[] = {2, UINT64_MAX, UINT64_C(1) << 32};
+	uint8_t chsc[CHSC_PAGE] = {0};
 	struct bench b;
 	uint64_t exits;
 
@@ -637,12 +634,16 @@ static void test_notify(void)
 	CHECK_EQ(virtio_ccw_exits(b.d->ccw), exits); /* in the kernel */
 	CHECK_EQ(virtio_ccw_notify(b.vm->css, b.d->sid, 1), 0);
 	CHECK_EQ(virtio_ccw_exits(b.d->ccw), exits + 1);
-	CHECK((int64_t)virtio_ccw_notify(b.vm->css, b.d->sid, 2) < 0);
-	CHECK((int64_t)virtio_ccw_notify(b.vm->css, b.d->sid, UINT64_MAX) < 0);
-	CHECK((int64_t)virtio_ccw_notify(b.vm->css, b.d->sid, UINT64_C(1) << 32) < 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(wrong); i++)
+		CHECK((int64_t)virtio_ccw_notify(b.vm->css, b.d->sid, wrong[i]) < 0);
 	CHECK((int64_t)virtio_ccw_notify(b.vm->css, b.d->sid + 1, 0) < 0);
 	CHECK((int64_t)virtio_ccw_notify(b.vm->css, 0, 0) < 0);
 	CHECK((int64_t)virtio_ccw_notify(b.vm->css, UINT32_MAX, 0) < 0);
+	/* The guest switches to longer names of subchannels; no doorbell is left behind. */
+	put_be16(chsc, 0x400);
+	put_be16(chsc + 2, CHSC_SET_DOMAIN);
+	CHECK_EQ(css_chsc(b.vm->css, chsc), 0);
+	CHECK_EQ(get_be16(chsc + 0x402), CHSC_OK);
 	virtio_ccw_destroy(b.d->ccw);
 	b.d->ccw = NULL;
 	CHECK_EQ(hv_scripted_ioeventfds(b.vm->hv), 0);
@@ -695,10 +696,18 @@ static void test_call(void)
 		virtio_unlock(b.vd);
 		if (!i) {
 			CHECK(routed.route.is_adapter && routed.isc == 5 && routed.fd == 77 && routed.n == 1);
-			CHECK_EQ(routed.route.adapter.ind, low(&b, MOCK_LOW_IND));
-			CHECK_EQ(routed.route.adapter.ind_offset, 10);
+			CHECK_EQ(routed.route.adapter.ind, low(&b, MOCK_LOW_IND) + 1);
+			CHECK_EQ(routed.route.adapter.ind_offset, 2);
 			CHECK_EQ(routed.route.adapter.summary, low(&b, MOCK_LOW_SUMMARY));
 			CHECK_EQ(routed.route.adapter.summary_offset, 7);
+			/* However far away the bits are: KVM looks for them in ind's page alone. */
+			put_thin(raw, low(&b, MOCK_LOW_SUMMARY), MOCK_RAM_BASE, 8 * 0x1234 + 9, 5);
+			CHECK(good(&b, SET_IND_ADAPTER, raw, 25));
+			virtio_lock(b.vd);
+			CHECK_EQ(b.vd->transport->call(b.vd->transport_ctx, 1, 77, true), 0);
+			virtio_unlock(b.vd);
+			CHECK_EQ(routed.route.adapter.ind, MOCK_RAM_BASE + 0x1235);
+			CHECK_EQ(routed.route.adapter.ind_offset, 2);
 		}
 		bench_end(&b);
 	}
@@ -764,7 +773,6 @@ static void test_saved(void)
 		bad = s;
 		switch (i) {
 		case 0: bad.version++; break;
-		case 9: bad.revision = 0; break; /* the device's driver is none of those */
 		case 1: bad.revision = 3; break;
 		case 2: bad.revision = -2; break;
 		case 3: bad.kind = 3; break;
@@ -773,6 +781,7 @@ static void test_saved(void)
 		case 6: bad.summary = 1; break;
 		case 7: bad.config = UINT64_MAX - 3; break;
 		case 8: bad.kind = 1; bad.queues = MOCK_RAM_BASE + MOCK_RAM_SIZE - 4; break;
+		case 9: bad.revision = 0; break; /* the device's driver is none of those */
 		}
 		CHECK_EQ(virtio_ccw_load(b.d->ccw, &bad), -EINVAL);
 	}
