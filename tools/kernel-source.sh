@@ -386,7 +386,8 @@ kernel_style() {
 	host_tools perl patch
 	log=$lkvm_cache/kernels/style.log
 	for patch; do
-		if (cd "$KERNEL_TREE" && perl scripts/checkpatch.pl --no-tree --strict --show-types --terse --no-summary "$patch") >"$log" 2>&1; then
+		# Debian's source has no history that could tell whether the commit of a Fixes: line is known.
+		if (cd "$KERNEL_TREE" && perl scripts/checkpatch.pl --no-tree --strict --show-types --terse --no-summary --ignore UNKNOWN_COMMIT_ID "$patch") >"$log" 2>&1; then
 			say "$(basename "$patch"): nothing that checkpatch.pl would say"
 		else
 			failed=1

@@ -169,6 +169,7 @@ static void attributes(void)
 	struct kvm_create_device d = { .type = KVM_DEV_TYPE_RISCV_PLIC };
 	struct kvm_interrupt interrupt = { .irq = KVM_INTERRUPT_SET };
 	struct kvm_riscv_plic_state head = { .size = sizeof(head) };
+	struct kvm_msi msi = { .address_lo = 0x28000000, .data = 1 };
 	const uint32_t config = KVM_DEV_RISCV_PLIC_GRP_CONFIG;
 	uint64_t base = PLIC_BASE + 8;
 	int fd = event();
@@ -235,6 +236,7 @@ static void attributes(void)
 	IS("harts", get_u32(&vm, KVM_DEV_RISCV_PLIC_CONFIG_NR_HARTS), 2);
 	IS("late-vcpu", ioctl(vm.fd, KVM_CREATE_VCPU, 2) < 0 ? -errno : 0, -EBUSY);
 	IS("kvm-interrupt", ioctl(vm.vcpu[0].fd, KVM_INTERRUPT, &interrupt) < 0 ? -errno : 0, -ENXIO);
+	IS("signal-msi", ioctl(vm.fd, KVM_SIGNAL_MSI, &msi) < 0 ? -errno : 0, -ENXIO);
 	IS("line-0", vm_irq_line(&vm, 0, 1), -EINVAL);
 	IS("line-100", vm_irq_line(&vm, 100, 1), 0);
 	IS("line-101", vm_irq_line(&vm, 101, 1), -EINVAL);
@@ -255,6 +257,20 @@ static void attributes(void)
 	base = PLIC_BASE;
 	IS("base-again", device_attr(vm.plic, true, KVM_DEV_RISCV_PLIC_GRP_ADDR, 0, &base), 0);
 	IS("no-vcpu", device_attr(vm.plic, true, KVM_DEV_RISCV_PLIC_GRP_CTRL, KVM_DEV_RISCV_PLIC_CTRL_INIT, NULL), -EINVAL);
+	vm_destroy(&vm);
+}
+
+/* From the initialization on, the external interrupt is the PLIC's, whatever user space had said. */
+static void taken_over(void)
+{
+	struct kvm_interrupt interrupt = { .irq = KVM_INTERRUPT_SET };
+	struct vm vm;
+
+	vm_create(&vm, 2);
+	must(ioctl(vm.vcpu[1].fd, KVM_INTERRUPT, &interrupt), "KVM_INTERRUPT");
+	check(reg_get(&vm.vcpu[1], REG_CSR(sip)) & SIP_SEIP, "interrupt-before", "KVM_INTERRUPT does nothing");
+	must(vm_add_plic(&vm, SOURCES) ? 0 : -1, "the PLIC");
+	check(!(reg_get(&vm.vcpu[1], REG_CSR(sip)) & SIP_SEIP), "interrupt-taken-over", "what KVM_INTERRUPT had set is there for ever");
 	vm_destroy(&vm);
 }
 
@@ -613,7 +629,7 @@ static void save_and_load(void)
 
 int main(void)
 {
-	static void (*const tests[])(void) = { attributes, save_and_load, started_hart, edges, levels, resampled, order, routing, many };
+	static void (*const tests[])(void) = { attributes, save_and_load, taken_over, started_hart, edges, levels, resampled, order, routing, many };
 
 	without_irqchip();
 	if (!host_has(KVM_DEV_TYPE_RISCV_PLIC)) {

@@ -141,9 +141,25 @@ static void timers(const char *what, bool asleep, bool poked)
 	vm_destroy(&vm);
 }
 
+/* Starting a timer that was loaded keeps the deadline it was loaded with. */
+static void timer_loaded(void)
+{
+	const uint64_t timer = KVM_REG_RISCV | KVM_REG_SIZE_U64 | KVM_REG_RISCV_TIMER, far = UINT64_MAX / 2;
+	uint64_t compare;
+	struct vm vm;
+
+	vm_create(&vm, 1);
+	reg_set(&vm.vcpu[0], timer | KVM_REG_RISCV_TIMER_REG(compare), far);
+	reg_set(&vm.vcpu[0], timer | KVM_REG_RISCV_TIMER_REG(state), KVM_RISCV_TIMER_STATE_ON);
+	compare = reg_get(&vm.vcpu[0], timer | KVM_REG_RISCV_TIMER_REG(compare));
+	check(compare == far, "timer-loaded", "the deadline is 0x%" PRIx64 ", was loaded as 0x%" PRIx64, compare, far);
+	vm_destroy(&vm);
+}
+
 int main(void)
 {
 	ipis();
+	timer_loaded();
 	timers("timer", false, false);
 	timers("timer-wakes", true, false);
 	timers("timer-interrupted", false, true);
