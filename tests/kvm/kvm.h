@@ -24,8 +24,8 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-/* Counted atomically: the vCPUs' threads say results, too. */
-static unsigned int said_passes, said_failures;
+/* Counted atomically: the vCPUs' threads say results, too. In vcpu.c: what one file of a program finds counts for all of it. */
+extern unsigned int said_passes, said_failures;
 
 static inline void say(const char *word, const char *what, const char *fmt, va_list ap)
 {

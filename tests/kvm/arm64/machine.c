@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "machine.h"
 
-#include <elf.h>
-#include <sched.h>
-#include <signal.h>
-#include <sys/auxv.h>
-
 #define PAGE 4096u
 #define STACK 32768u
 #define TABLE (RAM_BASE + RAM_SIZE - PAGE) /* the one page table */
@@ -77,16 +72,6 @@ static void make_table(struct vm *vm)
 	}
 }
 
-/* This program as it is now. */
-static void copy_image(struct vm *vm)
-{
-	const Elf64_Phdr *p = (const Elf64_Phdr *)getauxval(AT_PHDR);
-
-	for (unsigned long i = 0; i < getauxval(AT_PHNUM); i++)
-		if (p[i].p_type == PT_LOAD)
-			memcpy((char *)vm->ram + (p[i].p_vaddr - RAM_BASE), (const void *)p[i].p_vaddr, p[i].p_memsz);
-}
-
 int vcpu_init(struct vcpu *v, bool powered_off)
 {
 	struct kvm_vcpu_init init = v->vm->init;
@@ -94,15 +79,6 @@ int vcpu_init(struct vcpu *v, bool powered_off)
 	if (powered_off)
 		init.features[0] |= 1u << KVM_ARM_VCPU_POWER_OFF;
 	return ioctl(v->fd, KVM_ARM_VCPU_INIT, &init) < 0 ? -errno : 0;
-}
-
-int vm_set_slot(struct vm *vm, uint32_t slot, uint64_t gpa, void *memory, uint64_t size, uint32_t flags)
-{
-	struct kvm_userspace_memory_region r = {
-		.slot = slot, .flags = flags, .guest_phys_addr = gpa, .memory_size = size, .userspace_addr = (uintptr_t)memory,
-	};
-
-	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r) < 0 ? -errno : 0;
 }
 
 void vm_create(struct vm *vm, unsigned int n, uint32_t features)
@@ -119,7 +95,7 @@ void vm_create(struct vm *vm, unsigned int n, uint32_t features)
 	vm->fd = (int)must(ioctl(vm->kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
 	vm->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	must(vm->ram == MAP_FAILED ? -1 : 0, "RAM");
-	copy_image(vm);
+	vm_copy_image(vm);
 	make_table(vm);
 	must(vm_set_slot(vm, 0, RAM_BASE, vm->ram, RAM_SIZE, 0), "KVM_SET_USER_MEMORY_REGION");
 	must(ioctl(vm->fd, KVM_ARM_PREFERRED_TARGET, &vm->init), "KVM_ARM_PREFERRED_TARGET");
@@ -177,40 +153,6 @@ void vm_destroy(struct vm *vm)
 unsigned int reg_size(uint64_t id)
 {
 	return 1u << ((id & KVM_REG_SIZE_MASK) >> KVM_REG_SIZE_SHIFT);
-}
-
-int reg_read(struct vcpu *v, uint64_t id, void *value)
-{
-	struct kvm_one_reg reg = { .id = id, .addr = (uintptr_t)value };
-
-	return ioctl(v->fd, KVM_GET_ONE_REG, &reg) < 0 ? -errno : 0;
-}
-
-int reg_write(struct vcpu *v, uint64_t id, const void *value)
-{
-	struct kvm_one_reg reg = { .id = id, .addr = (uintptr_t)value };
-
-	return ioctl(v->fd, KVM_SET_ONE_REG, &reg) < 0 ? -errno : 0;
-}
-
-uint64_t reg_get(struct vcpu *v, uint64_t id)
-{
-	char what[64];
-	uint64_t value = 0;
-
-	snprintf(what, sizeof(what), "KVM_GET_ONE_REG 0x%" PRIx64, id);
-	errno = -reg_read(v, id, &value);
-	must(errno ? -1 : 0, what);
-	return value;
-}
-
-void reg_set(struct vcpu *v, uint64_t id, uint64_t value)
-{
-	char what[64];
-
-	snprintf(what, sizeof(what), "KVM_SET_ONE_REG 0x%" PRIx64, id);
-	errno = -reg_write(v, id, &value);
-	must(errno ? -1 : 0, what);
 }
 
 struct kvm_reg_list *reg_list(struct vcpu *v)
@@ -283,87 +225,4 @@ int vcpu_run(struct vcpu *v, uint64_t *ret_value)
 	if (ret_value)
 		*ret_value = value;
 	return (int)op;
-}
-
-bool vcpu_expect(struct vcpu *v, const char *what, unsigned int op, uint64_t *ret_value)
-{
-	int r;
-
-	do
-		r = vcpu_run(v, ret_value);
-	while (r == RUN_OTHER && errno == EINTR);
-	if (r == (int)op)
-		return true;
-	if (r == RUN_OTHER && errno)
-		fail(what, "KVM_RUN: %s", strerror(errno));
-	else
-		fail(what, "exit reason %u, call %d, should be call %u", v->run->exit_reason, r, op);
-	return false;
-}
-
-void pin(int cpu)
-{
-	cpu_set_t set;
-
-	if (cpu < 0)
-		return;
-	CPU_ZERO(&set);
-	CPU_SET((unsigned int)cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
-}
-
-struct thread {
-	struct vcpu *v;
-	int cpu;
-};
-
-static void *thread_main(void *ctx)
-{
-	struct thread *t = ctx;
-	struct vcpu *v = t->v;
-	uint64_t value;
-
-	pin(t->cpu);
-	free(t);
-	while (!__atomic_load_n(&v->stop, __ATOMIC_ACQUIRE)) {
-		int op = vcpu_run(v, &value);
-
-		if (op == CALL_EXCEPTION)
-			break;
-		if (op >= 0) {
-			v->called(v, (unsigned int)op, value);
-		} else if (errno != EINTR && !(v->other && !errno && v->other(v))) {
-			fail("run", "vCPU %u: exit reason %u, %s", v->i, v->run->exit_reason, strerror(errno));
-			break;
-		}
-	}
-	return NULL;
-}
-
-static void on_kick(int number)
-{
-}
-
-void vcpu_start(struct vcpu *v, int cpu, void (*called)(struct vcpu *v, unsigned int op, uint64_t value))
-{
-	const struct sigaction action = { .sa_handler = on_kick };
-	struct thread *t = malloc(sizeof(*t));
-
-	must(t ? 0 : -1, "memory");
-	*t = (struct thread){ v, cpu };
-	sigaction(SIGUSR1, &action, NULL);
-	v->stop = false;
-	v->called = called;
-	v->run->immediate_exit = 0;
-	errno = pthread_create(&v->thread, NULL, thread_main, t);
-	must(errno ? -1 : 0, "a thread");
-}
-
-void vcpu_stop(struct vcpu *v)
-{
-	__atomic_store_n(&v->stop, true, __ATOMIC_RELEASE);
-	v->run->immediate_exit = 1;
-	pthread_kill(v->thread, SIGUSR1);
-	pthread_join(v->thread, NULL);
-	v->run->immediate_exit = 0;
 }

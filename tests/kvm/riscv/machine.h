@@ -54,6 +54,8 @@ void vm_create(struct vm *vm, unsigned int n);
 /* The kernel's PLIC at PLIC_BASE, initialized, contexts M and S; false, errno: why not. After vm_create. */
 bool vm_add_plic(struct vm *vm, unsigned int n_sources);
 void vm_destroy(struct vm *vm);
+/* This program as it is now goes into the RAM. */
+void vm_copy_image(struct vm *vm);
 /* One more memory slot, or with size 0 no more. 0 or -errno. */
 int vm_set_slot(struct vm *vm, uint32_t slot, uint64_t gpa, void *memory, uint64_t size, uint32_t flags);
 /* 0 or -errno. */
