@@ -64,7 +64,8 @@ void css_destroy(struct css *css); /* devices were removed before, or are forgot
 DEFINE_CLEANUP(css, css_destroy)
 
 /*
- * Runs each channel program that waits for its turn for one go. True when some are left (defer has then been called again).
+ * Runs each channel program that waits for its turn for one go. True when some are left (defer has then been called again). Within itself, from a
+ * command that turns its thread's loop, it does nothing: defer is called at the end of the outer one.
  */
 bool css_continue(struct css *css);
 

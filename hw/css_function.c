@@ -169,12 +169,20 @@ bool css_continue(struct css *css)
 
 	pthread_mutex_lock(&css->lock);
 	css->deferred = false;
+	if (css->continuing) {
+		/* A command may turn the loop while it waits. Programs of all devices within one another would take more stack than a thread has. */
+		left = css->first;
+		pthread_mutex_unlock(&css->lock);
+		return left;
+	}
+	css->continuing = true;
 	/* Each of those that wait now once, whoever of them leaves meanwhile; who comes back does so behind them. */
 	turn = ++css->turn;
 	while ((sch = css->first) && sch->turn < turn) {
 		css_unqueue(css, sch);
 		css_perform(css, sch, true);
 	}
+	css->continuing = false;
 	left = css->first;
 	if (left && !css->deferred) {
 		css->deferred = true;

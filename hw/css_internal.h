@@ -77,6 +77,7 @@ struct css {
 	struct css_set set[CSS_SETS];
 	struct css_subchannel *first, **last; /* waiting for css_continue */
 	uint64_t turn;			      /* css_continue has begun so often */
+	bool continuing;		      /* somebody is in css_continue, and defers what is left when he leaves */
 	bool deferred;			      /* ops->defer was called and css_continue has not begun */
 };
 

@@ -8,7 +8,7 @@ command -v patch >/dev/null || { echo "SKIP: there is no patch"; exit 77; }
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cc=("$@" -std=gnu11 -D_GNU_SOURCE -O0 "-I$dir" "-I$dir/src")
-tests="insn ccw system"
+tests="insn ccw turn system"
 
 mkdir "$dir/hw" "$dir/patches"
 ln -s "$source/src" "$source/tests" "$dir"
