@@ -28,8 +28,8 @@ static const struct lkvm_option balloon_options[] = {
 static const struct lkvm_option debug_options[] = {
 	ALL, NAME,
 	{ .name = "dump", .letter = 'd', .help = "print the vCPUs' registers" },
-	{ .name = "nmi", .letter = 'm', .value = "CPU", .help = "send a vCPU a non-maskable interrupt, where the architecture has one" },
-	{ .name = "sysrq", .letter = 's', .value = "CHAR", .help = "a break and then CHAR on the guest's first serial port" },
+	{ .name = "nmi", .letter = 'm', .value = "CPU", .help = "send a vCPU a non-maskable interrupt, where the architecture has one (s390x: a PSW restart)" },
+	{ .name = "sysrq", .letter = 's', .value = "CHAR", .help = "a break and then CHAR on the guest's first serial port (s390x: the SCLP console)" },
 };
 static const struct lkvm_option regs_options[] = { JSON };
 static const struct lkvm_option doctor_options[] = {
