@@ -326,7 +326,7 @@ static const uint8_t zst_lines[] = {
 
 static void test_zstd(void)
 {
-	CLEANUP_FREE char *lines = calloc(1, 16000), *damaged = malloc(sizeof(zst_lines));
+	CLEANUP_FREE char *lines = calloc(1, 16000), *damaged = malloc(sizeof(zst_lines)), *small = malloc(sizeof(zst_lines));
 	unsigned int survived = 0;
 	struct image im;
 	struct err e;
@@ -340,10 +340,13 @@ static void test_zstd(void)
 	CHECK_EQ(load(zst_lines, sizeof(zst_lines), &im, &e), 0);
 	CHECK_EQ(im.end, RAM + 0x200000 + MIB(1));
 	CHECK(guest_is(im.start, lines, n));
+	/* A window of 64 KiB does for these lines: clearing that of level 22 each time would be what the test does for most of its time. */
+	memcpy(small, zst_lines, sizeof(zst_lines));
+	small[5] = 6 << 3;
 	for (size_t i = 5; i < sizeof(zst_lines); i++) {
-		CHECK_EQ(load(zst_lines, i, &im, &e), -EINVAL);
+		CHECK_EQ(load(small, i, &im, &e), -EINVAL);
 		CHECK(strstr(e.text, "truncated"));
-		memcpy(damaged, zst_lines, sizeof(zst_lines));
+		memcpy(damaged, small, sizeof(zst_lines));
 		damaged[i] ^= 0x55;
 		survived += load(damaged, sizeof(zst_lines), &im, &e) == 0 && !guest_is(im.start, lines, n);
 	}
