@@ -203,13 +203,8 @@ qemu_system() {
 	QEMU=("$loader" --library-path "${libs%:}" "$root/usr/bin/$arch_qemu" -L "$root/usr/share/qemu")
 }
 
-build_lkvm() {
-	local cross log
-	cross=$("$lkvm_repo/tools/sysroot" "$1") || exit 1
-	LKVM_BUILD=$lkvm_cache/build/$1-$_tree
-	LKVM=$LKVM_BUILD/src/cli/lkvm
-	log=$LKVM_BUILD.log
-	mkdir -p "$lkvm_cache/build"
+_build_lkvm() {
+	local cross=$1 log=$LKVM_BUILD.log
 	if [ ! -f "$LKVM_BUILD/build.ninja" ]; then
 		meson setup --buildtype=minsize --cross-file "$cross" "$LKVM_BUILD" "$lkvm_repo" >"$log" 2>&1 || {
 			tail -n 20 "$log" >&2
@@ -218,8 +213,18 @@ build_lkvm() {
 	fi
 	ninja -C "$LKVM_BUILD" >"$log" 2>&1 || {
 		tail -n 40 "$log" >&2
-		die "lkvm does not build for $1; see above and $log"
+		die "lkvm does not build; see above and $log"
 	}
+}
+
+build_lkvm() {
+	local cross
+	cross=$("$lkvm_repo/tools/sysroot" "$1") || exit 1
+	LKVM_BUILD=$lkvm_cache/build/$1-$_tree
+	LKVM=$LKVM_BUILD/src/cli/lkvm
+	mkdir -p "$lkvm_cache/build"
+	# Two at once would spoil each other's build files.
+	with_lock "build-$1-$_tree" _build_lkvm "$cross" || exit 1
 	[ -x "$LKVM" ] || die "the build for $1 made no $LKVM"
 }
 
