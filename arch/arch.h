@@ -138,9 +138,10 @@ struct arch_ops {
 	int (*alloc_irq)(struct machine *m, enum irq_trigger preferred, struct irq_line *ret, struct err *e);
 	/*
 	 * The transport of virtio device number `index` where that is not virtio-mmio (NULL: it is): *ret is what detach takes, before the machine is destroyed. vd
-	 * stays the caller's.
+	 * stays the caller's. Such devices can come and go while the guest runs (hotplug), which the guest is told. detach may wait for a vCPU: while the guest runs
+	 * not on the loop thread, and vd is paused before.
 	 */
-	int (*attach)(struct machine *m, struct virtio_device *vd, unsigned int index, void **ret, struct err *e);
+	int (*attach)(struct machine *m, struct virtio_device *vd, unsigned int index, bool hotplug, void **ret, struct err *e);
 	void (*detach)(struct machine *m, void *transport);
 	uint64_t (*attached_exits)(const void *transport); /* of vCPUs to it so far, for `lkvm stat`; any thread */
 	/* Loads kernel, initrd and device tree; sets vCPU registers. Also called to start again after a reset. */

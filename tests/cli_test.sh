@@ -45,12 +45,12 @@ for words in '' --help -h help; do
 	# shellcheck disable=SC2086
 	run 0 $words
 	has out '^The most commonly used'
-	for c in run setup list stat pause resume stop balloon debug test version help doctor regs; do has out "^   $c "; done
+	for c in run setup list stat pause resume stop balloon attach detach debug test version help doctor regs; do has out "^   $c "; done
 done
 run 0 version
 has out '^lkvm [0-9]+\.[0-9]+\.[0-9]+$'
 run 0 --version
-for c in run setup list stat pause resume stop balloon debug test version help doctor regs completion man; do
+for c in run setup list stat pause resume stop balloon attach detach debug test version help doctor regs completion man; do
 	run 0 help "$c"
 	has out "^usage: lkvm $c"
 	run 0 "$c" --help
@@ -211,6 +211,15 @@ sentence much
 run 2 balloon --name x --inflate 1 --deflate 1
 run 1 balloon --name nobody --inflate 1
 sentence nobody
+run 2 attach x
+sentence one
+run 2 attach x --disk a --9p b,c
+run 1 attach nobody --disk a
+sentence nobody
+run 2 attach --disk a
+run 2 detach x
+run 2 detach x y z
+run 1 detach --name x blk0
 run 2 debug --name x
 sentence '--dump'
 run 2 debug --name x --sysrq help

@@ -84,9 +84,9 @@ static const struct virtio_ccw_machine_ops ops = {
 	.adapter_irqfd = adapter_irqfd,
 };
 
-int s390x_attach(struct machine *m, struct virtio_device *vd, unsigned int index, void **ret, struct err *e)
+int s390x_attach(struct machine *m, struct virtio_device *vd, unsigned int index, bool hotplug, void **ret, struct err *e)
 {
-	const struct virtio_ccw_config config = { .hv = m->hv, .ops = &ops, .ctx = m, .devno = (uint16_t)index };
+	const struct virtio_ccw_config config = { .hv = m->hv, .ops = &ops, .ctx = m, .devno = (uint16_t)index, .hotplug = hotplug };
 	struct virtio_ccw *c;
 	int r = virtio_ccw_create(vd, m->css, &config, &c, e);
 

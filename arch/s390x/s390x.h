@@ -162,7 +162,7 @@ void s390x_clear_interrupts(struct machine *m);
 extern const struct css_machine_ops s390x_css_ops;
 
 /* attach.c: arch_ops */
-int s390x_attach(struct machine *m, struct virtio_device *vd, unsigned int index, void **ret, struct err *e);
+int s390x_attach(struct machine *m, struct virtio_device *vd, unsigned int index, bool hotplug, void **ret, struct err *e);
 void s390x_detach(struct machine *m, void *transport);
 uint64_t s390x_attached_exits(const void *transport);
 

@@ -163,7 +163,7 @@ LKVM_API int lkvm_stop(struct lkvm_vm *vm);
 LKVM_API void lkvm_destroy(struct lkvm_vm *vm);
 
 /*
- * Calls a method of the control API ("stat", "regs", "balloon", ...; "help" lists them) with parameters as a JSON object (NULL: none). The reply, a JSON object, is
+ * Calls a method of the control API ("stat", "regs", "balloon", "attach", ...; "help" lists them) with parameters as a JSON object (NULL: none). The reply, a JSON object, is
  * malloc'ed and the caller's. Thread-safe, not from callbacks.
  */
 LKVM_API int lkvm_control(struct lkvm_vm *vm, const char *method, const char *params, char **ret_reply,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <yyjson.h>
 
@@ -18,7 +19,7 @@ struct wish {
 	const struct cli_command *command;
 	const char *name;
 	bool all, memory, json, dump;
-	const char *inflate, *deflate, *size, *nmi, *sysrq;
+	const char *inflate, *deflate, *size, *nmi, *sysrq, *disk, *share, *network, *device;
 };
 
 /* Options of these commands, and where they go: a flag or a text. */
@@ -36,15 +37,30 @@ static const struct {
 	{ "size", 0, offsetof(struct wish, size) },
 	{ "nmi", 0, offsetof(struct wish, nmi) },
 	{ "sysrq", 0, offsetof(struct wish, sysrq) },
+	{ "disk", 0, offsetof(struct wish, disk) },
+	{ "9p", 0, offsetof(struct wish, share) },
+	{ "network", 0, offsetof(struct wish, network) },
 };
+
+static bool takes_all(const struct cli_command *command)
+{
+	for (unsigned int i = 0; i < command->n_options; i++)
+		if (!strcmp(command->options[i].name, "all"))
+			return true;
+	return false;
+}
 
 static int take_option(void *ctx, const char *name, const char *value)
 {
 	struct wish *w = ctx;
 
 	if (!name) {
+		if (w->name && !w->device && !strcmp(w->command->name, "detach")) {
+			w->device = value;
+			return 0;
+		}
 		if (w->name)
-			return cli_misused(w->command, "one guest at a time, or --all; what is \"%s\"?", value);
+			return cli_misused(w->command, "one guest at a time%s; what is \"%s\"?", takes_all(w->command) ? ", or --all" : "", value);
 		w->name = value;
 		return 0;
 	}
@@ -148,6 +164,11 @@ static void print_reply(const struct wish *w, const char *name, const char *text
 		printf("Guest %s is %s\n", name, yyjson_get_str(yyjson_obj_get(root, "state")));
 	else if (!strcmp(w->command->name, "stop"))
 		printf("Guest %s is being stopped\n", name);
+	else if (!strcmp(w->command->name, "attach"))
+		printf("Guest %s has %s, device 0.0.%04x\n", name, yyjson_get_str(yyjson_obj_get(root, "name")),
+		       (unsigned int)yyjson_get_uint(yyjson_obj_get(root, "number")));
+	else if (!strcmp(w->command->name, "detach"))
+		printf("Guest %s no longer has %s\n", name, w->device);
 	yyjson_doc_free(doc);
 }
 
@@ -161,6 +182,24 @@ static int number(const struct wish *w, const char *option, const char *text, yy
 	if (end == text || *end || *text == '-' || n > UINT32_MAX)
 		return cli_misused(w->command, "--%s takes a number, not \"%s\"", option, text);
 	yyjson_mut_obj_add_uint(doc, yyjson_mut_doc_get_root(doc), option, n);
+	return 0;
+}
+
+/* Values that begin with a path: the guest's process has another working directory. */
+static int file(const struct wish *w, const char *option, const char *text, yyjson_mut_doc *doc)
+{
+	char folder[4096], *whole;
+
+	if (*text == '/' || !*text) {
+		yyjson_mut_obj_add_strcpy(doc, yyjson_mut_doc_get_root(doc), option, text);
+		return 0;
+	}
+	if (!getcwd(folder, sizeof(folder)) || strchr(folder, ','))
+		return cli_misused(w->command, "--%s %s: this folder cannot be named here; give a path that begins with /", option, text);
+	if (asprintf(&whole, "%s/%s", folder, text) < 0)
+		return cli_fatal("out of memory");
+	yyjson_mut_obj_add_strcpy(doc, yyjson_mut_doc_get_root(doc), option, whole);
+	free(whole);
 	return 0;
 }
 
@@ -189,6 +228,18 @@ static int make_params(const struct wish *w, yyjson_mut_doc *doc)
 		status = number(w, "nmi", w->nmi, doc);
 	if (!status && !strcmp(w->command->name, "balloon") && !w->inflate + !w->deflate + !w->size != 2)
 		return cli_misused(w->command, "give one of --inflate, --deflate and --size, in MiB");
+	if (w->device)
+		yyjson_mut_obj_add_str(doc, obj, "device", w->device);
+	if (!status && w->disk)
+		status = file(w, "disk", w->disk, doc);
+	if (!status && w->share)
+		status = file(w, "9p", w->share, doc);
+	if (w->network)
+		yyjson_mut_obj_add_str(doc, obj, "network", w->network);
+	if (!status && !strcmp(w->command->name, "attach") && !w->disk + !w->share + !w->network != 2)
+		return cli_misused(w->command, "give one of --disk, --9p and --network");
+	if (!status && !strcmp(w->command->name, "detach") && !w->device)
+		return cli_misused(w->command, "which device? lkvm stat lists them");
 	if (!status && !strcmp(w->command->name, "debug") && !w->dump && !w->nmi && !w->sysrq)
 		return cli_misused(w->command, "give at least one of --dump, --nmi and --sysrq");
 	return status;
@@ -249,7 +300,7 @@ int guests_main(const struct cli_command *command, int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (!w.name && !w.all)
-		return cli_misused(command, "which guest? give --name NAME%s; lkvm list shows them", cli_find_command("balloon") == command ? "" : " or --all");
+		return cli_misused(command, "which guest? give --name NAME%s; lkvm list shows them", takes_all(command) ? " or --all" : "");
 	doc = yyjson_mut_doc_new(NULL);
 	if (!doc)
 		return cli_fatal("out of memory");

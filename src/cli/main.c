@@ -25,6 +25,13 @@ static const struct lkvm_option balloon_options[] = {
 	{ .name = "deflate", .letter = 'd', .value = "MIB", .help = "give so much back" },
 	{ .name = "size", .letter = 's', .value = "MIB", .help = "take so much in all" },
 };
+static const struct lkvm_option attach_options[] = {
+	NAME,
+	{ .name = "disk", .letter = 'd', .value = "PATH[,KEY]...", .help = "a disk, as for run" },
+	{ .name = "9p", .value = "DIR,TAG[,KEY]...", .help = "a shared folder, as for run" },
+	{ .name = "network", .value = "mode=tap[,KEY]...", .help = "a network card, as for run" },
+};
+static const struct lkvm_option detach_options[] = { NAME };
 static const struct lkvm_option debug_options[] = {
 	ALL, NAME,
 	{ .name = "dump", .letter = 'd', .help = "print the vCPUs' registers" },
@@ -65,6 +72,10 @@ const struct cli_command cli_commands[] = {
 	{ .name = "stop", .arguments = "[NAME]", .summary = "Stop a guest, as if its power were cut", OPTIONS(state_options), .main = guests_main },
 	{ .name = "balloon", .arguments = "[NAME]", .summary = "Take memory from a guest, or give it back", OPTIONS(balloon_options), .main = guests_main,
 	  .text = "The guest must have been started with --balloon." },
+	{ .name = "attach", .arguments = "[NAME]", .summary = "Give a running guest a device (s390x)", OPTIONS(attach_options), .main = guests_main,
+	  .text = "Prints the name that lkvm stat shows and lkvm detach takes, and the device's number. On riscv64 and arm64 hosts devices are there from the start." },
+	{ .name = "detach", .arguments = "[NAME] DEVICE", .summary = "Take a device away from a running guest (s390x)", OPTIONS(detach_options), .main = guests_main,
+	  .text = "DEVICE is a disk, a shared folder or a network card by the name that lkvm stat shows: blk1, 9p0, net0. What it has begun it ends; what the guest has not written to it by then is lost." },
 	{ .name = "debug", .arguments = "[NAME]", .summary = "Look into a guest", OPTIONS(debug_options), .main = guests_main },
 	{ .name = "test", .arguments = "FILE...", .summary = "Run guests that are tests, each in a fresh machine", OPTIONS(test_options), .machine = true,
 	  .main = test_main,

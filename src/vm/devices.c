@@ -322,44 +322,82 @@ int vm_add_platform_devices(struct lkvm_vm *vm, struct err *e)
 
 /* ---- virtio devices ---- */
 
-/* Gives vd its place on the bus; vd is the VM's from here on, also on failure. */
-static int place(struct lkvm_vm *vm, struct virtio_device *vd, unsigned int number, bool access_platform, struct err *e)
+/* The first number that no device of this class is named with. */
+static unsigned int free_number(const struct lkvm_vm *vm, const char *class)
+{
+	char name[sizeof(vm->virtio[0].name)];
+	unsigned int n = 0, i;
+
+	do {
+		snprintf(name, sizeof(name), "%s%u", class, n++);
+		for (i = 0; i < vm->n_virtio && strcmp(vm->virtio[i].name, name); i++)
+			;
+	} while (i < vm->n_virtio);
+	return n - 1;
+}
+
+static unsigned int free_place(const struct lkvm_vm *vm)
+{
+	unsigned int n = 0, i = 0;
+
+	while (i < vm->n_virtio) {
+		if (vm->virtio[i++].number == n) {
+			n++;
+			i = 0;
+		}
+	}
+	return n;
+}
+
+/* Gives vd its place on the bus; vd is the VM's from here on, destroyed on failure. */
+static int place(struct lkvm_vm *vm, struct virtio_device *vd, bool access_platform, struct err *e)
 {
 	struct machine *m = &vm->machine;
 	const struct arch_map *map = m->arch->map;
-	struct vm_virtio *v = &vm->virtio[vm->n_virtio];
+	CLEANUP(cleanup_virtio_destroy) struct virtio_device *mine = vd;
+	struct vm_virtio v = { .vd = vd, .number = free_place(vm) };
 	struct virtio_mmio_config mc = {
 		.hv = m->hv,
 		.slot = m->next_slot,
-		.base = map->virtio_base + vm->n_virtio * map->virtio_step,
+		.base = map->virtio_base + v.number * map->virtio_step,
 		.coalescer = m->coalescer,
 	};
+	bool running, paused;
 	int r;
 
-	if (vm->n_virtio >= MIN(map->n_virtio, (unsigned int)ARRAY_SIZE(vm->virtio))) {
-		virtio_destroy(vd);
+	if (vm->n_virtio >= MIN(map->n_virtio, (unsigned int)ARRAY_SIZE(vm->virtio)))
 		return err_set(e, -ENOSPC, "too many devices: this machine has room for %u virtio devices",
 			       MIN(map->n_virtio, (unsigned int)ARRAY_SIZE(vm->virtio)));
-	}
-	v->vd = vd;
+	pthread_mutex_lock(&vm->lock);
+	running = vm->state != VM_CREATED;
+	paused = vm->user_paused;
+	pthread_mutex_unlock(&vm->lock);
+	if (paused)
+		virtio_pause(vd);
 	if (access_platform || vm->config->access_platform)
 		virtio_offer_access_platform(vd);
-	snprintf(v->name, sizeof(v->name), "%s%u", vd->class->name, number);
-	vm->n_virtio++;
-	if (m->arch->attach)
-		return m->arch->attach(m, vd, vm->n_virtio - 1, &v->transport, e);
-	r = m->arch->alloc_irq(m, IRQ_EDGE, &mc.irq, e);
-	if (r >= 0)
-		r = virtio_mmio_create(vd, m->bus, &mc, &v->mmio, e);
+	snprintf(v.name, sizeof(v.name), "%s%u", vd->class->name, free_number(vm, vd->class->name));
+	if (m->arch->attach) {
+		r = m->arch->attach(m, vd, v.number, running, &v.transport, e);
+	} else {
+		r = m->arch->alloc_irq(m, IRQ_EDGE, &mc.irq, e);
+		if (r >= 0)
+			r = virtio_mmio_create(vd, m->bus, &mc, &v.mmio, e);
+	}
 	if (r < 0)
 		return r;
-	m->next_slot++;
-	add_node(m, virtio_node, v->mmio);
+	if (v.mmio) {
+		m->next_slot++;
+		add_node(m, virtio_node, v.mmio);
+	}
+	pthread_mutex_lock(&vm->lock);
+	vm->virtio[vm->n_virtio++] = v;
+	pthread_mutex_unlock(&vm->lock);
+	mine = NULL;
 	return 0;
 }
 
-static int add_share(struct lkvm_vm *vm, const struct share_config *sc, const char *tag, unsigned int number,
-		     bool access_platform, struct err *e)
+static int open_share(struct lkvm_vm *vm, const struct share_config *sc, const char *tag, bool access_platform, struct err *e)
 {
 	struct virtio_9p_config nc = { .tag = tag };
 	struct virtio_device *vd;
@@ -372,17 +410,19 @@ static int add_share(struct lkvm_vm *vm, const struct share_config *sc, const ch
 		share_close(nc.share);
 		return r;
 	}
-	return place(vm, vd, number, access_platform, e);
+	return place(vm, vd, access_platform, e);
 }
 
 /* A folder given as the disk is the root file system. */
-static int add_root(struct lkvm_vm *vm, const struct config_disk *d, struct vm_root *root, unsigned int number, struct err *e)
+static int open_root(struct lkvm_vm *vm, const struct config_disk *d, struct vm_root *root, struct err *e)
 {
 	const char *path = d->path;
 	static const struct share_overlay host = { .path = "/host", .host_path = "/" };
 	struct share_config sc = { .path = path };
 	CLEANUP_FREE char *init = NULL;
 
+	if (!root)
+		return err_set(e, -EINVAL, "--disk %s: a folder can be the root only from the start; use --9p DIR,TAG", path);
 	if (root->is_share)
 		return err_set(e, -EINVAL, "--disk %s: there is a root folder already", path);
 	if (asprintf(&init, "%s/virt/init", path) < 0)
@@ -393,10 +433,10 @@ static int add_root(struct lkvm_vm *vm, const struct config_disk *d, struct vm_r
 		sc.overlays = &host;
 		sc.n_overlays = 1;
 	}
-	return add_share(vm, &sc, "/dev/root", number, d->access_platform, e);
+	return open_share(vm, &sc, "/dev/root", d->access_platform, e);
 }
 
-static int add_disk(struct lkvm_vm *vm, const struct config_disk *d, unsigned int number, struct err *e)
+static int open_disk(struct lkvm_vm *vm, const struct config_disk *d, struct err *e)
 {
 	struct disk_config dc = { .path = d->path, .readonly = d->readonly, .direct = d->direct };
 	struct virtio_blk_config bc = { .serial = d->serial, .queues = (unsigned int)d->queues };
@@ -410,48 +450,10 @@ static int add_disk(struct lkvm_vm *vm, const struct config_disk *d, unsigned in
 		disk_close(bc.disk);
 		return r;
 	}
-	return place(vm, vd, number, d->access_platform, e);
+	return place(vm, vd, d->access_platform, e);
 }
 
-static int add_disks(struct lkvm_vm *vm, struct vm_root *root, struct err *e)
-{
-	const struct lkvm_config *c = vm->config;
-	unsigned int n_disks = 0, n_shares = 0;
-	int r;
-
-	for (unsigned int i = 0; i < c->disk.n; i++) {
-		struct config_disk d;
-		struct stat st;
-
-		r = config_parse_disk(c->disk.items[i], &d, e);
-		if (r < 0)
-			return r;
-		if (!stat(d.path, &st) && S_ISDIR(st.st_mode))
-			r = add_root(vm, &d, root, n_shares++, e);
-		else
-			r = add_disk(vm, &d, n_disks++, e);
-		config_disk_clear(&d);
-		if (r < 0)
-			return r;
-	}
-	for (unsigned int i = 0; i < c->share.n; i++) {
-		struct config_share s;
-		struct share_config sc = { 0 };
-
-		r = config_parse_share(c->share.items[i], &s, e);
-		if (r < 0)
-			return r;
-		sc.path = s.path;
-		sc.readonly = s.readonly;
-		r = add_share(vm, &sc, s.tag, n_shares++, s.access_platform, e);
-		config_share_clear(&s);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int add_network(struct lkvm_vm *vm, struct config_network *n, unsigned int number, struct err *e)
+static int open_network(struct lkvm_vm *vm, const struct config_network *n, struct err *e)
 {
 	struct link_config lc = {
 		.tapif = n->tapif,
@@ -462,7 +464,7 @@ static int add_network(struct lkvm_vm *vm, struct config_network *n, unsigned in
 		.downscript = n->downscript,
 	};
 	struct virtio_net_config nc = {
-		.mac = { 0x02, 0x15, 0x15, 0x15, 0x15, (uint8_t)(0x15 + number) },
+		.mac = { 0x02, 0x15, 0x15, 0x15, 0x15, (uint8_t)(0x15 + free_number(vm, "net")) },
 		.mtu = (unsigned int)n->mtu,
 	};
 	const struct vhost_config hc = { .pairs = lc.pairs, .memory = vm->machine.memory };
@@ -482,30 +484,69 @@ static int add_network(struct lkvm_vm *vm, struct config_network *n, unsigned in
 		link_close(nc.link);
 		return r;
 	}
-	return place(vm, vd, number, n->access_platform, e);
+	return place(vm, vd, n->access_platform, e);
 }
 
-static int add_networks(struct lkvm_vm *vm, struct vm_root *root, struct err *e)
+/* One value of an option. root is NULL when the guest runs. */
+static int add_disk(struct lkvm_vm *vm, const char *text, struct vm_root *root, struct err *e)
 {
-	const struct lkvm_config *c = vm->config;
-	unsigned int number = 0;
+	struct config_disk d;
+	struct stat st;
+	int r = config_parse_disk(text, &d, e);
 
-	for (unsigned int i = 0; i < c->network.n; i++) {
-		struct config_network n;
-		int r = config_parse_network(c->network.items[i], &n, e);
-
-		if (r < 0)
-			return r;
-		if (!n.none) {
-			r = add_network(vm, &n, number++, e);
-			root->has_network = true;
-		}
-		config_network_clear(&n);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	if (r < 0)
+		return r;
+	if (!stat(d.path, &st) && S_ISDIR(st.st_mode))
+		r = open_root(vm, &d, root, e);
+	else
+		r = open_disk(vm, &d, e);
+	config_disk_clear(&d);
+	return r;
 }
+
+static int add_share(struct lkvm_vm *vm, const char *text, struct vm_root *root, struct err *e)
+{
+	struct config_share s;
+	struct share_config sc = { 0 };
+	int r = config_parse_share(text, &s, e);
+
+	if (r < 0)
+		return r;
+	sc.path = s.path;
+	sc.readonly = s.readonly;
+	r = open_share(vm, &sc, s.tag, s.access_platform, e);
+	config_share_clear(&s);
+	return r;
+}
+
+static int add_network(struct lkvm_vm *vm, const char *text, struct vm_root *root, struct err *e)
+{
+	struct config_network n;
+	int r = config_parse_network(text, &n, e);
+
+	if (r < 0)
+		return r;
+	if (!n.none) {
+		r = open_network(vm, &n, e);
+		if (root)
+			root->has_network = true;
+	} else if (!root) {
+		r = err_set(e, -EINVAL, "--network %s: that is no network card; use mode=tap", text);
+	}
+	config_network_clear(&n);
+	return r;
+}
+
+/* What an option's values become, in the order of their making; these can also come and go while the guest runs. */
+static const struct {
+	const char *option, *class;
+	size_t list; /* of struct lkvm_config */
+	int (*add)(struct lkvm_vm *vm, const char *text, struct vm_root *root, struct err *e);
+} kinds[] = {
+	{ "disk", "blk", offsetof(struct lkvm_config, disk), add_disk },
+	{ "9p", "9p", offsetof(struct lkvm_config, share), add_share },
+	{ "network", "net", offsetof(struct lkvm_config, network), add_network },
+};
 
 static int add_console(struct lkvm_vm *vm, struct err *e)
 {
@@ -518,7 +559,7 @@ static int add_console(struct lkvm_vm *vm, struct err *e)
 		if (i == 0 || vm->stream[i])
 			streams[cc.n++] = vm->stream[i];
 	r = virtio_console_create(&cc, &vm->env, &vd, e);
-	return r < 0 ? r : place(vm, vd, 0, false, e);
+	return r < 0 ? r : place(vm, vd, false, e);
 }
 
 int vm_add_virtio_devices(struct lkvm_vm *vm, struct vm_root *root, struct err *e)
@@ -527,18 +568,121 @@ int vm_add_virtio_devices(struct lkvm_vm *vm, struct vm_root *root, struct err *
 	struct virtio_device *vd;
 	int r;
 
-	if ((r = add_disks(vm, root, e)) < 0 || (r = add_networks(vm, root, e)) < 0)
-		return r;
+	for (unsigned int k = 0; k < ARRAY_SIZE(kinds); k++) {
+		const struct option_list *list = (const void *)((const char *)c + kinds[k].list);
+
+		for (unsigned int i = 0; i < list->n; i++)
+			if ((r = kinds[k].add(vm, list->items[i], root, e)) < 0)
+				return r;
+	}
 	if (c->console == CONSOLE_VIRTIO && (r = add_console(vm, e)) < 0)
 		return r;
-	if (c->rng && ((r = virtio_rng_create(&vm->env, &vd, e)) < 0 || (r = place(vm, vd, 0, false, e)) < 0))
+	if (c->rng && ((r = virtio_rng_create(&vm->env, &vd, e)) < 0 || (r = place(vm, vd, false, e)) < 0))
 		return r;
 	if (c->balloon) {
-		if ((r = virtio_balloon_create(&vm->env, &vd, e)) < 0 || (r = place(vm, vd, 0, false, e)) < 0)
+		if ((r = virtio_balloon_create(&vm->env, &vd, e)) < 0 || (r = place(vm, vd, false, e)) < 0)
 			return r;
 		vm->balloon = vd;
 	}
 	return 0;
+}
+
+/* ---- coming and going ---- */
+
+/* pause_lock held. Until it is released the loop runs, even if the guest ends. */
+static int can_change(struct lkvm_vm *vm, struct err *e)
+{
+	const struct arch_ops *arch = vm->machine.arch;
+	enum vm_state state;
+
+	if (!arch->attach)
+		return err_set(e, -EOPNOTSUPP, "the devices of %s guests are virtio-mmio, which stay as they were at the start: give them to lkvm run", arch->name);
+	pthread_mutex_lock(&vm->lock);
+	state = vm->state;
+	pthread_mutex_unlock(&vm->lock);
+	return state == VM_RUNNING ? 0 : err_set(e, -ESRCH, "the guest is not running");
+}
+
+struct attachment {
+	struct lkvm_vm *vm;
+	unsigned int kind;
+	const char *value;
+	struct err *e;
+	int result;
+};
+
+static void attach(void *ctx)
+{
+	struct attachment *a = ctx;
+
+	a->result = kinds[a->kind].add(a->vm, a->value, NULL, a->e);
+}
+
+int vm_attach(struct lkvm_vm *vm, const char *option, const char *value, struct vm_virtio *ret, struct err *e)
+{
+	struct attachment a = { .vm = vm, .value = value, .e = e };
+	int r;
+
+	while (a.kind < ARRAY_SIZE(kinds) && strcmp(kinds[a.kind].option, option))
+		a.kind++;
+	if (a.kind == ARRAY_SIZE(kinds))
+		return err_set(e, -EINVAL, "a \"%.64s\" cannot be attached: a \"disk\", \"9p\" or \"network\" can", option);
+	pthread_mutex_lock(&vm->pause_lock);
+	r = can_change(vm, e);
+	if (r >= 0)
+		r = loop_call(vm->machine.loop, attach, &a);
+	if (r >= 0)
+		r = a.result;
+	if (r >= 0)
+		*ret = vm->virtio[vm->n_virtio - 1];
+	pthread_mutex_unlock(&vm->pause_lock);
+	return r;
+}
+
+/* pause_lock held. */
+static int find_attached(const struct lkvm_vm *vm, const char *name, unsigned int *ret, struct err *e)
+{
+	for (unsigned int i = 0; i < vm->n_virtio; i++) {
+		if (strcmp(vm->virtio[i].name, name))
+			continue;
+		for (unsigned int k = 0; k < ARRAY_SIZE(kinds); k++) {
+			if (!strcmp(kinds[k].class, vm->virtio[i].vd->class->name)) {
+				*ret = i;
+				return 0;
+			}
+		}
+		return err_set(e, -EBUSY, "%s stays with its guest: only disks, shared folders and network cards can be taken away", name);
+	}
+	return err_set(e, -ENODEV, "the guest has no device \"%.64s\"; lkvm stat lists them", name);
+}
+
+static void destroy_device(void *vd)
+{
+	virtio_destroy(vd);
+}
+
+int vm_detach(struct lkvm_vm *vm, const char *name, struct err *e)
+{
+	struct vm_virtio v;
+	unsigned int i = 0;
+	int r;
+
+	pthread_mutex_lock(&vm->pause_lock);
+	r = can_change(vm, e);
+	if (r >= 0)
+		r = find_attached(vm, name, &i, e);
+	if (r >= 0) {
+		pthread_mutex_lock(&vm->lock);
+		v = vm->virtio[i];
+		memmove(&vm->virtio[i], &vm->virtio[i + 1], (--vm->n_virtio - i) * sizeof(v));
+		pthread_mutex_unlock(&vm->lock);
+		/* Here and not on the loop, which what is in flight needs, and with it a vCPU that is in a command of this device. */
+		virtio_pause(v.vd);
+		vm->machine.arch->detach(&vm->machine, v.transport);
+		r = loop_call(vm->machine.loop, destroy_device, v.vd);
+	}
+	pthread_mutex_unlock(&vm->pause_lock);
+	return r;
 }
 
 void vm_remove_devices(struct lkvm_vm *vm)

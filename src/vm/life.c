@@ -225,9 +225,11 @@ static void join_all(struct lkvm_vm *vm)
 	control_close(vm->control);
 	vm->control = NULL;
 	if (vm->loop_started) {
-		/* Devices still need the loop to finish what is in flight. */
+		/* Devices still need the loop to finish what is in flight. No device comes any more, as the state says, but one may be on its way. */
+		pthread_mutex_lock(&vm->pause_lock);
 		for (unsigned int i = 0; i < vm->n_virtio; i++)
 			virtio_pause(vm->virtio[i].vd);
+		pthread_mutex_unlock(&vm->pause_lock);
 		loop_stop(vm->machine.loop);
 		pthread_join((pthread_t)vm->loop_thread, NULL);
 		vm->loop_started = false;

@@ -10,6 +10,7 @@
 #include "base/sys.h"
 #include "hw/uart8250.h"
 #include "virtio/balloon.h"
+#include "vm/devices.h"
 #include "vm/vm.h"
 
 #define STATS_WAIT_NS UINT64_C(1000000000) /* for a guest that is asked for its statistics */
@@ -88,6 +89,7 @@ static void stat_devices(struct call *c)
 {
 	yyjson_mut_val *array = yyjson_mut_obj_add_arr(c->doc, c->result, "devices");
 
+	pthread_mutex_lock(&c->vm->lock);
 	for (unsigned int i = 0; i < c->vm->n_virtio; i++) {
 		yyjson_mut_val *obj = yyjson_mut_arr_add_obj(c->doc, array);
 
@@ -97,6 +99,7 @@ static void stat_devices(struct call *c)
 		else
 			yyjson_mut_obj_add_uint(c->doc, obj, "mmio_exits", c->vm->virtio[i].mmio ? virtio_mmio_exits(c->vm->virtio[i].mmio) : 0);
 	}
+	pthread_mutex_unlock(&c->vm->lock);
 }
 
 static const char *const balloon_names[] = {
@@ -223,6 +226,33 @@ static int balloon(struct call *c, struct err *e)
 	return 0;
 }
 
+/* ---- devices ---- */
+
+static int attach(struct call *c, struct err *e)
+{
+	yyjson_obj_iter iter = yyjson_obj_iter_with(c->params);
+	yyjson_val *key = yyjson_obj_iter_next(&iter), *v = yyjson_obj_iter_get_val(key);
+	const char *value = yyjson_get_str(v);
+	struct vm_virtio row;
+	int r;
+
+	if (!value || yyjson_obj_size(c->params) != 1 || strlen(value) != yyjson_get_len(v))
+		return err_set(e, -EINVAL, "\"attach\" takes one of \"disk\", \"9p\" and \"network\", with what lkvm run's option takes");
+	r = vm_attach(c->vm, yyjson_get_str(key), value, &row, e);
+	if (r < 0)
+		return r;
+	yyjson_mut_obj_add_strcpy(c->doc, c->result, "name", row.name);
+	yyjson_mut_obj_add_uint(c->doc, c->result, "number", row.number);
+	return 0;
+}
+
+static int detach(struct call *c, struct err *e)
+{
+	const char *name = yyjson_get_str(yyjson_obj_get(c->params, "device"));
+
+	return name ? vm_detach(c->vm, name, e) : err_set(e, -EINVAL, "\"detach\" takes the \"device\", by the name that \"stat\" gives it");
+}
+
 /* ---- looking inside ---- */
 
 struct register_list {
@@ -336,6 +366,8 @@ static const struct {
 	{ "shutdown", shutdown_guest, "asks the guest to shut itself down (s390x)" },
 	{ "stop", stop_guest, "ends the guest as if its power were cut" },
 	{ "balloon", balloon, "{\"size\":MIB}, {\"inflate\":MIB} or {\"deflate\":MIB}" },
+	{ "attach", attach, "{\"disk\":\"PATH[,KEY]...\"}, {\"9p\":...} or {\"network\":...}: a device for the running guest (s390x), its name and number" },
+	{ "detach", detach, "{\"device\":\"NAME\"}: takes such a device away (s390x)" },
 	{ "debug", debug, "{\"dump\":true}: the vCPUs' state as text; {\"sysrq\":\"CHAR\"}: a break and CHAR on the serial port; {\"nmi\":N} (s390x: PSW restart of vCPU N)" },
 	{ "regs", regs, "every register of every vCPU" },
 };

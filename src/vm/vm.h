@@ -38,7 +38,8 @@ struct vm_virtio {
 	struct virtio_device *vd;
 	struct virtio_mmio *mmio; /* or the architecture's own: */
 	void *transport;
-	char name[16]; /* "blk0" */
+	unsigned int number;	  /* of its place: that of the address or of the device */
+	char name[16];		  /* "blk0" */
 };
 
 /* A platform device: destroyed in reverse order of creation. */
@@ -56,7 +57,7 @@ struct lkvm_vm {
 	struct virtio_env env;
 	struct stream *stream[CONFIG_CONSOLES];
 	int pty[CONFIG_CONSOLES]; /* ours, for --tty; else -1 */
-	struct vm_virtio virtio[VM_MAX_DEVICES];
+	struct vm_virtio virtio[VM_MAX_DEVICES]; /* once it runs they change under pause_lock and lock: either is enough to look */
 	unsigned int n_virtio;
 	struct vm_device device[VM_MAX_DEVICES];
 	unsigned int n_devices;

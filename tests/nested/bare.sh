@@ -30,6 +30,35 @@ ended() {
 	[ "$status" != "$2" ] || rm -f "$console"
 }
 
+# A device that comes while the guest runs, and goes.
+hotplug() {
+	# shellcheck disable=SC2086
+	start run $base --name hot -k /root/bare-css-reports -c1 --rng -d disk0 -p hotplug=$((30 * PATIENCE))
+	expect "READY for a device" 30
+	command_of 10 attach hot --disk nowhere
+	same attach-nowhere "$status" 1
+	has attach-nowhere-said "$PWD/nowhere" "$errors"
+	command_of 10 attach hot --disk disk0
+	same attach-taken "$status" 1
+	command_of 10 attach hot --disk disk1
+	same attach "$status" 0
+	has attach-said "^Guest hot has blk1, device 0.0.0002" "$output"
+	command_of 10 stat hot
+	has attach-stat "blk1 +ccw_exits" "$output"
+	expect "READY to lose it" 20
+	command_of 10 detach hot blk1
+	same detach "$status" 0
+	command_of 10 detach hot blk1
+	same detach-again "$status" 1
+	command_of 10 detach hot rng0
+	same detach-rng "$status" 1
+	wait_exit 20
+	said hotplug
+	same hotplug-status "$status" 0
+	has hotplug '^DONE 0 failures'
+	hasnt hotplug-complete '^SKIP hotplug'
+}
+
 irqstress() {
 	bare "irqstress-$1-$2" irqstress --irqchip "$1" -c"$2" -d disk0 -d disk1 --rng -p "requests=$3"
 }
@@ -115,6 +144,7 @@ for test in $bare; do
 		;;
 	css-* | vccw-commands)
 		bare "$test" "$test" -c1 --rng --balloon -d disk0
+		[ "$test" != css-reports ] || hotplug
 		;;
 	vccw-storm)
 		bare storm-1 vccw-storm -c1 -d disk0 --rng -p requests=200

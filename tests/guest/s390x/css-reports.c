@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Channel reports: what RCHP makes, the machine check that tells of them, STCRW; with "hotplug=SECONDS" also those of a device that comes within that time.
+ * Channel reports: what RCHP makes, the machine check that tells of them, STCRW; with "hotplug=SECONDS" also those of a device that comes
+ * within that time, and goes again within it.
  * SAL and RCHP themselves.
  */
 #include "judge.h"
@@ -100,36 +101,48 @@ static void flood(void)
 	let_in();
 }
 
-static void hotplug(uint64_t seconds)
+/* The first report of a subchannel after a machine check, 0: none. */
+static uint32_t subchannel_report(uint64_t seconds, const char *machine_check)
 {
 	uint64_t end = now() + ms(seconds * 1000);
-	struct schib schib;
 	uint32_t crw = 0;
 
-	machine_checks = 0;
-	print("READY for a device");
 	do {
 		let_in();
 		doze_ms(20);
 	} while (!machine_checks && now() < end);
-	check(machine_checks, "hotplug-machine-check", "does not come");
+	check(machine_checks, machine_check, "does not come");
 	for (unsigned int n = 0; n < 16; n++) {
 		uint32_t next = next_report();
 
 		if (!next)
 			break;
 		show(next);
-		if (CRW_SOURCE(next) == CRW_SOURCE_SUBCHANNEL && !CRW_CHAINED(next) && !crw)
-			crw = next;
-		else if (CRW_SOURCE(next) == CRW_SOURCE_SUBCHANNEL && !crw)
+		if (CRW_SOURCE(next) == CRW_SOURCE_SUBCHANNEL && !crw)
 			crw = next;
 	}
+	return crw;
+}
+
+static void hotplug(uint64_t seconds)
+{
+	struct schib schib;
+	uint32_t crw, gone;
+
+	machine_checks = 0;
+	print("READY for a device");
+	crw = subchannel_report(seconds, "hotplug-machine-check");
 	check(crw, "hotplug-report", "there is no report of a subchannel");
 	check(css_stsch(SID(CRW_ID(crw)), &schib) == 0 && schib.pmcw.flags & PMCW_VALID, "hotplug-device", "subchannel 0x%x has no device", CRW_ID(crw));
 	css_find();
 	for (unsigned int i = 0; i < n_devices; i++)
 		if (devices[i].sid == SID(CRW_ID(crw)))
 			check_equal("hotplug-identity", devices[i].cu_type, CU_VIRTIO);
+	machine_checks = 0;
+	print("READY to lose it");
+	gone = subchannel_report(seconds, "unplug-machine-check");
+	check(gone && CRW_ID(gone) == CRW_ID(crw), "unplug-report", "it is 0x%x", gone);
+	check(css_stsch(SID(CRW_ID(crw)), &schib) != 0 || !(schib.pmcw.flags & PMCW_VALID), "unplug-device", "subchannel 0x%x still has its device", CRW_ID(crw));
 }
 
 void guest(void)
