@@ -6,7 +6,12 @@
 # What a RISC-V guest's kernel prints through its firmware would come out at the same place.
 firmware=''
 [ "$ARCH" != riscv64 ] || firmware='--disable-sbi-dbcn --disable-sbi-legacy'
-for kind in serial virtio; do
+kinds='serial virtio'
+if [ "$ARCH" = s390x ]; then
+	kinds=serial
+	skip virtio "known defect: under load a guest's virtio console sometimes gets no interrupt for its input"
+fi
+for kind in $kinds; do
 	# The virtio console must do without.
 	alone=''
 	[ $kind = serial ] || alone=$firmware
