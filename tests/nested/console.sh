@@ -9,7 +9,7 @@ firmware=''
 kinds='serial virtio'
 if [ "$ARCH" = s390x ]; then
 	kinds=serial
-	skip virtio "known defect: under load a guest's virtio console sometimes gets no interrupt for its input"
+	skip virtio "known defect: the input of a virtio console often does not reach the guest"
 fi
 for kind in $kinds; do
 	# The virtio console must do without.
