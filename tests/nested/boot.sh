@@ -7,8 +7,7 @@ case $FLAVOUR in
 aia) irqs='aplic|imsic' counts='1 2 8' ;;
 rv64) irqs=plic counts=2 ;;
 arm64-gicv2) irqs='gic-0|gicv2' counts='1 2 8' ;;
-arm64 | arm64-nvhe) irqs=gicv3 counts='1 2 8' ;;
-arm64*) irqs=gicv3 counts='1 2' ;;
+arm64*) irqs=gicv3 counts='1 2 8' ;;
 s390x*) irqs='' counts='1 8' ;;
 *) irqs=plic counts='1 2 8' ;;
 esac
