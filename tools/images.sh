@@ -10,6 +10,9 @@
 #   qemu_system ARCH              sets the array QEMU: the emulator's command
 #   small_kernel ARCH             sets SMALL_KERNEL: a guest kernel that boots in half the time and has every driver built in
 #                                 (empty with LKVM_SMALL_KERNEL=no in the environment)
+#   host_kernel ARCH VERSION [FRAGMENT]...
+#                                 sets BUILT_KERNEL: a small kernel that is a KVM host, of Debian's linux-source-VERSION, with what this tree
+#                                 has for it (kernel_series), and with more configuration: a file, or NAME for tests/nested/image/NAME.config
 #   build_lkvm ARCH               sets LKVM: the static executable built from this tree, and LKVM_BUILD, its folder
 # VERSION is 6.12 (the default, of trixie) or another that trixie-backports has, as 7.3; on s390x it is 6.1, of bookworm, alone.
 
@@ -240,4 +243,17 @@ small_kernel() {
 		kernel_build "$1" 6.12 small --once
 	fi
 	SMALL_KERNEL=$KERNEL_BUILT/Image
+}
+
+host_kernel() {
+	local arch=$1 version=$2 fragment options=()
+	shift 2
+	for fragment; do
+		[[ $fragment = */* ]] || fragment=$_images/image/$fragment.config
+		options+=(--config "$fragment")
+	done
+	kernel_series "$arch" "$version"
+	kernel_build "$arch" "$version" host ${options+"${options[@]}"} ${PATCHES+"${PATCHES[@]}"}
+	# shellcheck disable=SC2034
+	BUILT_KERNEL=$KERNEL_BUILT/Image
 }

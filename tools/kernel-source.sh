@@ -5,9 +5,11 @@
 #   kernel_source VERSION   sets KERNEL_TREE: the source of linux-source-VERSION, unpacked once (less what no build here needs)
 #   kernel_patches WORD...  sets the array PATCHES: a WORD is a patch or a folder of them (in the order of its file `series`,
 #                           or of their names)
+#   kernel_series ARCH VERSION
+#                           the same with what this tree has for that kernel: arch/ARCH/kernel/linux-VERSION, or nothing
 #   kernel_build ARCH VERSION CONFIG [--config FRAGMENT]... [--source DIR] [--once] [PATCH]...
-#                           sets KERNEL_BUILT: a folder with Image, config, modules/RELEASE (a list of what is built in, for
-#                           modprobe), built from tinyconfig and tests/nested/image/CONFIG-ARCH.config and the fragments.
+#                           sets KERNEL_BUILT: a folder with Image, config, modules/RELEASE (modules, and a list of what is built in,
+#                           for modprobe), built from tinyconfig and tests/nested/image/CONFIG-ARCH.config and the fragments.
 #                           Nothing is built when it was before; what is built again is only what differs from the last build
 #                           of this configuration. With --source, the tree at DIR is built as it is (not cached, but still in steps).
 #                           With --once, nothing is kept for a next build.
@@ -66,6 +68,12 @@ kernel_patches() {
 		[ -f "$file" ] && [ -r "$file" ] || die "there is no patch $file"
 		PATCHES[n++]=$(realpath "$file")
 	done
+}
+
+kernel_series() {
+	arch_table "$1"
+	PATCHES=()
+	[ ! -d "$lkvm_repo/arch/$arch_name/kernel/linux-$2" ] || kernel_patches "$lkvm_repo/arch/$arch_name/kernel/linux-$2"
 }
 
 # --- a series and the source tree -----------------------------------------------------------------------------------------
@@ -230,7 +238,7 @@ _kernel_config() {
 }
 
 _kernel_build_in() {
-	local out=$1 arch=$2 version=$3 config=$4 source=$5 nfragments=$6 tree log make fragments tmp name release
+	local out=$1 arch=$2 version=$3 config=$4 source=$5 nfragments=$6 tree log make fragments tmp name release modules=''
 	shift 6
 	fragments=("${@:1:nfragments}")
 	shift "$nfragments"
@@ -249,16 +257,25 @@ _kernel_build_in() {
 		die "$name cannot be configured; see above and $log"
 	}
 	[ ! -s "$out/.lkvm-refused" ] || die "$(head -n 1 "$out/.lkvm-refused") does not come out: there is no such option, or something it depends on is not set"
-	_kernel_make "$log" "Linux $version for $name" "${make[@]:1}" "$arch_image"
+	! grep -q '^CONFIG_MODULES=y' "$out/.config" || modules=modules
+	_kernel_make "$log" "Linux $version for $name" "${make[@]:1}" "$arch_image" $modules
 	release=$(cat "$out/include/config/kernel.release")
 	mkdir -p "$tmp/modules/$release"
 	cp "$out/arch/$arch_linux/boot/$arch_image" "$tmp/Image" && cp "$out/.config" "$tmp/config" && cp "$log" "$tmp/log" &&
 		cp "$out"/modules.builtin* "$tmp/modules/$release/" && touch "$tmp/modules/$release/modules."{dep,alias,symbols} ||
 		die "the kernel cannot be copied to $tmp; is the disk full?"
+	[ -z "$modules" ] || _kernel_modules "$out" "$tmp" "$release" >>"$log" 2>&1 || { tail -n 12 "$log" >&2; die "the modules of $name cannot be installed; see above and $log"; }
+}
+
+# _kernel_modules OUT TMP RELEASE : TMP/modules/RELEASE, as modprobe wants it.
+_kernel_modules() {
+	local out=$1 tmp=$2 release=$3
+	"${make[@]}" modules_install "INSTALL_MOD_PATH=$tmp/installed" INSTALL_MOD_STRIP=1 && rm -f "$tmp/installed/lib/modules/$release"/{build,source,modules.*.bin} &&
+		cp -r "$tmp/installed/lib/modules/$release/." "$tmp/modules/$release" && rm -r "$tmp/installed"
 }
 
 _kernel_build_locked() {
-	host_tools flex bison bc make gcc libc6-dev "$arch_gcc" xz-utils patch
+	host_tools flex bison bc make gcc libc6-dev "$arch_gcc" xz-utils patch kmod
 	[ -n "$5" ] || kernel_source "$3"
 	with_lock "kernel-build-$3-$(basename "$1")" _kernel_build_in "$@"
 }

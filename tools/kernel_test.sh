@@ -6,7 +6,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export LKVM_CACHE=$work/cache
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-. "$(dirname "${BASH_SOURCE[0]}")/kernel-source.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/images.sh"
 have patch && have xz && have diff || { echo "there is no patch, diff or xz here"; exit 77; }
 
 bad=0
@@ -121,6 +121,13 @@ same 'by series' "$(names "$work/quilt")" 'two.patch one.patch '
 same 'none there' "$(names "$work/empty")" "$lkvm_tool: there is no *.patch in the folder $work/empty"
 same 'no such patch' "$(names "$work/nosuch")" "$lkvm_tool: there is no patch $work/nosuch"
 
+mkdir -p "$work/repo/arch/riscv/kernel/linux-9.1"
+cp "$work/one.patch" "$work/repo/arch/riscv/kernel/linux-9.1/0001-one.patch"
+ours() { (lkvm_repo=$work/repo && kernel_series "$@" && echo "${PATCHES[@]##*/}") 2>&1; }
+same 'of that kernel' "$(ours riscv64 9.1)" 0001-one.patch
+same 'of another kernel' "$(ours riscv64 9.2)" ''
+same 'of another architecture' "$(ours arm64 9.1)" ''
+
 # --- words
 mkdir "$work/built" "$work/clean"
 touch "$work/built/Kconfig" "$work/built/.config" "$work/clean/Kconfig"
@@ -142,8 +149,7 @@ same 'style of nothing' "$(kernel arm64 6.12 --style)" 'kernel: --style wants a 
 2'
 same 'no configuration' "$(kernel arm64 6.12 --config "$work/nosuch")" "kernel: there is no configuration $work/nosuch
 2"
-same 'no host' "$(kernel riscv64 6.12)" 'kernel: there is no configuration host for riscv64
-1'
+same 'no such configuration' "$( (kernel_build riscv64 6.12 nosuch) 2>&1)" "$lkvm_tool: there is no configuration nosuch for riscv64"
 same 'no such source' "$(kernel arm64 1.2 --series "$work/one.patch" --style | cut -d: -f1-2)" 'kernel: no suite is known to have a linux-source-1.2; there are
 1'
 

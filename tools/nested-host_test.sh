@@ -39,6 +39,11 @@ refuses 2 'modes of KVM on riscv64 are: none' "$host" riscv64 --mode vhe --shell
 refuses 2 'nested takes --kernel-version' "$host" arm64 --mode nested --shell
 refuses 2 'two numbers' "$host" arm64 --kernel-version latest --shell
 refuses 2 'no kernel /nonexistent' "$host" arm64 --kernel /nonexistent --shell
+refuses 2 'two numbers' "$host" riscv64 --build newest --shell
+refuses 2 'no configuration .*/nosuch.config' "$host" riscv64 --build 5.10 --config nosuch --shell
+refuses 2 'no configuration /nonexistent' "$host" riscv64 --build 5.10 --config /nonexistent --shell
+refuses 2 'say --build' "$host" riscv64 --config nosuch --shell
+refuses 2 'leave --kernel and --build away' "$host" riscv64 --build 5.10 --kernel-module series --shell
 refuses 2 'no script /nonexistent' "$host" arm64 --script /nonexistent
 refuses 2 'I do not know x86' "$here/try" x86
 refuses 2 '--mode wants a value' "$here/try" arm64 --mode
@@ -59,7 +64,7 @@ done < <("$run" --hosts)
 
 # Each test has a limit, and runs somewhere.
 while read -r name on; do
-	[[ $on =~ ^on\ [a-z0-9\ -]+,\ at\ most\ [0-9]+\ s$ ]] || fail "test $name: $on"
+	[[ $on =~ ^on\ [a-z0-9.\ -]+,\ at\ most\ [0-9]+\ s$ ]] || fail "test $name: $on"
 done < <("$run" --full --list)
 [ $bad = 0 ] || exit 1
 echo "ok"

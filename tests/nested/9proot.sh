@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic aia arm64* s390x
+# hosts: plic plic-5.10 aia arm64* s390x
 # limit: 150
 # A folder as the guest's root, mounted from Debian's kernel's initrd and, with a kernel that can, by the kernel itself.
 

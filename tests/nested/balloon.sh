@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic arm64 s390x
+# hosts: plic plic-5.10 arm64 s390x
 # limit: 70
 # The balloon takes memory from the guest and gives it back. (With deflate-on-OOM a balloon leaves the total as it is.)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic plic-kernel aia arm64* s390x*
+# hosts: plic plic-5.10* plic-kernel aia arm64* s390x*
 # limit: 240
 # Guests without an operating system (tests/guest): interrupts under load and their edge cases, interrupt controllers, virtio-mmio
 # registers, firmware calls and other exits. Each prints PASS, FAIL and SKIP lines and powers off, with "system failure" after a FAIL.

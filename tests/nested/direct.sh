@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic arm64
+# hosts: plic plic-5.10 arm64
 # limit: 60
 # O_DIRECT, and the same guest with a quick kernel.
 

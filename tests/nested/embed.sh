@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic aia arm64 s390x
+# hosts: plic plic-5.10 aia arm64 s390x
 # limit: 150
 # The example program that embeds the library boots two VMs in one process. Another one runs a guest three times in one VM.
 

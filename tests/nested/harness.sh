@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic aia arm64
+# hosts: plic plic-5.10 aia arm64
 # limit: 80
 # A test harness written for kvmtool: nothing is added to the command line, and the words it greps for are there.
 

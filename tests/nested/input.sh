@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic arm64
+# hosts: plic plic-5.10 arm64
 # limit: 150
 # Bad input: one sentence on stderr that names the thing, status 1 (2 for usage), and nothing left behind.
 

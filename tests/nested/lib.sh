@@ -6,7 +6,7 @@
 # It runs in an empty folder of its own on tmpfs and says any number of results:
 #   ok WHAT | not_ok WHAT REASON | skip WHAT REASON     WHAT is a word of [a-z0-9-]
 # Known: $LKVM, $IMAGE and $INITRD (Debian's kernel and the guest image), $SMALL (a small kernel with every driver built
-# in, or empty), $DEBIAN (Debian's kernel, where $IMAGE is a quicker one: on s390x), $ARCH and $FLAVOUR, $SERIAL (the address of the guest's first serial port), $LOGS (a folder that comes back), /root (what --add brought).
+# in, or empty), $DEBIAN (Debian's kernel, where $IMAGE is a quicker one: on s390x), $ARCH and $FLAVOUR, $FULL (not empty: take your time), $SERIAL (the address of the guest's first serial port), $LOGS (a folder that comes back), /root (what --add brought).
 
 ok() { echo "ok $TEST/$1" >>"$RESULTS"; }
 skip() { echo "skip $TEST/$1 # $2" >>"$RESULTS"; }
@@ -153,6 +153,19 @@ command_of() {
 	timeout -s KILL $((limit * PATIENCE)) "$LKVM" "$@" </dev/null >"$output" 2>"$errors"
 	status=$?
 }
+
+# kernel_mark WHAT : in the log of the host's kernel: from here on.
+kernel_mark() { echo "lkvm: $1 begins" >/dev/kmsg; }
+
+# kernel_said WHAT PATTERN : the first line like PATTERN that the host's kernel wrote since that mark (or that is left, when the mark is not).
+kernel_said() {
+	dmesg >/tmp/kernel-said
+	tail -n +$(($(grep -nF "lkvm: $1 begins" /tmp/kernel-said | tail -n 1 | cut -d: -f1) + 1)) /tmp/kernel-said | grep -m 1 -E "$2"
+}
+
+# What a kernel should never say; and what it says when the emulator was not given a processor for long, as well as when it hangs.
+COMPLAINTS='WARNING: |BUG: [^s]|BUG: s[^o]|Oops|KASAN|UBSAN|KCSAN|INFO: (possible|inconsistent|trying to register)|possible (recursive|circular|irq)|inconsistent lock state|suspicious RCU|held lock freed|bad unlock balance|refcount_t:|[Uu]nable to handle|Bad page|unreferenced object|new suspected memory leaks|Kernel panic'
+STALLS='soft lockup|detected stall|self-detected stall|blocked for more than|starved for'
 
 # random FILE MIB : a file of random bytes.
 random() { dd if=/dev/urandom of="$1" bs=1M count="$2" 2>/dev/null; }

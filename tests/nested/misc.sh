@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic arm64 s390x
+# hosts: plic plic-5.10 arm64 s390x
 # limit: 120
 # Options with a guest behind them that no other test needs.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic arm64
+# hosts: plic plic-5.10 arm64
 # limit: 150
 # The two commands of the original RISC-V port, word for word (on arm64 with the serial port that is there).
 

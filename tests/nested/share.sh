@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic aia arm64 s390x
+# hosts: plic plic-5.10 aia arm64 s390x
 # limit: 90
 # 9p: a shared folder works like a folder, and there is no way out of it.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic arm64* s390x
+# hosts: plic plic-5.10 arm64* s390x
 # limit: 60
 # A tap that lkvm makes itself goes away with the guest; it gets the host's address.
 

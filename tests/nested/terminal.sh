@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic arm64 s390x
+# hosts: plic plic-5.10 arm64 s390x
 # limit: 90
 # On a terminal: raw while the guest runs, as before afterwards; Ctrl-A x leaves.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic arm64
+# hosts: plic plic-5.10 arm64
 # limit: 90
 # lkvm test: guests that pass, fail, end in every other way, or do not end.
 
