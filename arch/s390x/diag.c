@@ -35,11 +35,14 @@ static int parameter_block(struct machine *m, unsigned int i, uint64_t subcode, 
 	struct s390x_state *s = s390x_state(m);
 	uint64_t addr = c->regs.gpr[r1], rc = IPL_DONE;
 	uint8_t head[IPLB_MIN];
+	struct slice page;
 	uint32_t len;
 	int r = 0;
 
 	if (r1 & 1 || addr & 0xfff)
 		return s390x_program(m, i, PGM_SPECIFICATION);
+	if (memory_slice(m->memory, addr, S390X_IPLB_SIZE, &page) < 0)
+		return s390x_program(m, i, PGM_ADDRESSING);
 	pthread_mutex_lock(&s->lock);
 	if (subcode == IPL_SET) {
 		r = memory_read(m->memory, addr, head, sizeof(head));

@@ -54,6 +54,8 @@ bool check(bool ok, const char *what, const char *format, ...) __attribute__((fo
 bool check_equal(const char *what, uint64_t is, uint64_t should);
 
 void guest(void);
+/* What follows when guest() returns, for those that cannot. */
+void guest_end(void);
 
 /* --- time --- */
 

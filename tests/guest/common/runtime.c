@@ -396,6 +396,15 @@ bool run_on(unsigned int hart, void (*fn)(void *ctx), void *ctx)
 	return join(hart, 10000);
 }
 
+void guest_end(void)
+{
+	interrupts_off();
+	print("DONE %u failures", failures);
+	arch_power_off(failures);
+	for (;;)
+		;
+}
+
 void guest_main(unsigned long hart, const void *boot)
 {
 	machine_read(boot);
@@ -404,9 +413,5 @@ void guest_main(unsigned long hart, const void *boot)
 	arch_init();
 	arch_hart_init();
 	guest();
-	interrupts_off();
-	print("DONE %u failures", failures);
-	arch_power_off(failures);
-	for (;;)
-		;
+	guest_end();
 }

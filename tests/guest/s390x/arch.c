@@ -212,17 +212,22 @@ void arch_sleep(void)
 	sleep_psw(PSW_IO | PSW_EXTERNAL);
 }
 
+void disabled_wait(uint64_t address)
+{
+	struct psw wait = { PSW_64 | PSW_WAIT, address };
+
+	__asm__ volatile("lpswe %0" : : "Q"(wait));
+}
+
 /* A machine whose last CPU stops is powered off; a disabled wait is a failure, and its address says how it came. */
 void arch_power_off(bool crashed)
 {
-	struct psw wait = { PSW_64 | PSW_WAIT, 0xbad };
-
 	for (unsigned int h = 0; h < machine.harts; h++)
 		if (h != this_hart())
 			while (sigp(SIGP_STOP, h, 0, NULL) == 2)
 				;
 	if (crashed)
-		__asm__ volatile("lpswe %0" : : "Q"(wait));
+		disabled_wait(0xbad);
 	while (sigp(SIGP_STOP, this_hart(), 0, NULL) == 2)
 		;
 	for (;;)

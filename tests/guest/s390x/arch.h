@@ -96,6 +96,8 @@ long guarded(struct guard was, long cc);
 void load_psw(uint64_t masks);
 /* Sleeps with these bits of the PSW on until an interrupt was taken; interrupts are off behind it. */
 void sleep_psw(uint64_t masks);
+/* Stands still for good; the address says why. */
+void disabled_wait(uint64_t address);
 /* The condition code; *status is the status with code 1. */
 int sigp(unsigned int order, unsigned int cpu, uint64_t parameter, uint32_t *status);
 
