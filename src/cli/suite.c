@@ -302,7 +302,7 @@ enum verdict suite_judge(const struct suite_case *c, char *why, size_t len)
 		snprintf(why, len, "the guest asked for a reset");
 	else if (c->status == 4 && !r->count[RESULT_FAIL])
 		snprintf(why, len, "the guest says that it has crashed");
-	else if (c->status && c->status != 4)
+	else if (c->status && c->status != 4 && !(c->status == 5 && r->count[RESULT_FAIL])) /* how a bare s390x guest ends after a FAIL */
 		snprintf(why, len, "%s", *last_words(&c->log, said, sizeof(said)) ? said : "lkvm failed");
 	else if (r->has_status && r->status && r->status != 77)
 		snprintf(why, len, "the guest's exit status is %d", r->status);

@@ -25,6 +25,8 @@ static int expected(void) { put("XFAIL: a\n"); return 0; }
 static int nothing(void) { put("hello\n"); return 0; }
 static int reset(void) { put("PASS a\n"); return 3; }
 static int panicked(void) { put("PASS a\n"); return 4; }
+static int halted(void) { put("FAIL a: b\n"); fprintf(stderr, "  Fatal: the guest is in a disabled wait\n"); return 5; }
+static int lost(void) { put("PASS a\n"); fprintf(stderr, "  Fatal: the guest is in a disabled wait\n"); return 5; }
 
 static int failing(void)
 {
@@ -95,6 +97,8 @@ static const struct {
 	{ "nothing", nothing, VERDICT_FAIL, "without a result" },
 	{ "reset", reset, VERDICT_FAIL, "reset" },
 	{ "panicked", panicked, VERDICT_FAIL, "crashed" },
+	{ "halted", halted, VERDICT_FAIL, "" },
+	{ "lost", lost, VERDICT_FAIL, "disabled wait" },
 	{ "failing", failing, VERDICT_FAIL, "vCPU 0 cannot run" },
 	{ "crashing", crashing, VERDICT_FAIL, "killed by signal 6" },
 	{ "hanging", hanging, VERDICT_FAIL, "out of time after 1 s" },
@@ -159,14 +163,14 @@ static void reports(const struct suite *s)
 	report_summary(f, s, &counts, 1234);
 	fclose(f);
 	CHECK_EQ(counts.files[VERDICT_PASS], 5);
-	CHECK_EQ(counts.files[VERDICT_FAIL], 10);
+	CHECK_EQ(counts.files[VERDICT_FAIL], 12);
 	CHECK_EQ(counts.files[VERDICT_SKIP], 2);
 	CHECK(says("PASS  good      1 passed, 1 skipped ("));
 	CHECK(says("FAIL  hanging   1 passed; out of time after 1 s ("));
 	CHECK(says("| here it ha\n"));
 	CHECK(says("| pc 0x80000000\n"));
 	CHECK(says("failed:  b: 1 < 2"));
-	CHECK(says("5 of 17 tests passed, 10 failed, 2 skipped; of "));
+	CHECK(says("5 of 19 tests passed, 12 failed, 2 skipped; of "));
 	CHECK(says("\nfailed: deaf\n"));
 	CHECK(says("|   Warning: a\n"));
 	free(written);
