@@ -39,9 +39,17 @@ int s390x_create_flic(struct machine *m, struct err *e)
 	return 0;
 }
 
+/* KVM has room for hundreds of thousands: who lets so many lie takes none. Whatever else goes wrong would be an interruption that the guest waits for in vain. */
 static int enqueue(struct machine *m, struct kvm_s390_irq *irq)
 {
-	return m->hv->ops->device_attr(m->hv, s390x_state(m)->flic, KVM_DEV_FLIC_ENQUEUE, sizeof(*irq), irq, true);
+	struct s390x_state *s = s390x_state(m);
+	int r = m->hv->ops->device_attr(m->hv, s->flic, KVM_DEV_FLIC_ENQUEUE, sizeof(*irq), irq, true);
+
+	if (r == -EBUSY && log_once(&s->said_full))
+		log_warning(m->log, "the guest takes no interruptions: KVM holds no more of them, and further ones are lost");
+	else if (r < 0 && r != -EBUSY)
+		s390x_failed(m, r);
+	return r;
 }
 
 int s390x_service_signal(struct machine *m, uint32_t parameter)

@@ -88,7 +88,8 @@ struct s390x_state {
 		bool clear; /* CPU resets are clear ones: subcode 0 */
 	} reset;
 	uint8_t *iplb; /* what diagnose 308 subcode 5 has set, S390X_IPLB_SIZE bytes, or NULL */
-	struct err failure; /* of the host, while one vCPU acted on another */
+	struct err failure; /* of the host, while one vCPU acted on another, or with an interruption that is no vCPU's */
+	atomic_int said_full;
 };
 
 static inline struct s390x_state *s390x_state(struct machine *m)
@@ -125,6 +126,8 @@ enum arch_verdict s390x_before_run(struct machine *m, unsigned int i, bool *ret_
 void s390x_wait_for_good(struct machine *m, unsigned int i, bool loops);
 /* PSW restart, from outside. -EINVAL: there is no such vCPU. Any thread. */
 int s390x_psw_restart(struct machine *m, unsigned int i);
+/* KVM has refused an interruption that is no vCPU's: the machine ends, and says so. Any thread, lock not held. */
+void s390x_failed(struct machine *m, int code);
 /* SIGNAL PROCESSOR, what KVM leaves to us: the condition code; *status for code 1. */
 unsigned int s390x_sigp(struct machine *m, unsigned int i, uint16_t target, uint8_t order, uint64_t parameter, uint32_t *status);
 /* Resets the whole machine but for its memory, then starts vCPU i with the PSW at absolute 0: diagnose 308 subcodes 0 (clear) and 1. */

@@ -35,6 +35,7 @@ struct test_machine {
 	struct kvm_s390_irq irq[64]; /* floating ones */
 	unsigned int n_irqs, n_cleared, n_withdrawn, n_adapters, n_routes;
 	uint64_t facilities; /* what the guest got */
+	int refuse; /* the answer to further floating interruptions, 0: they are taken */
 	char console[16384];
 	size_t n_console, room; /* room: what the console still takes */
 	const char *input;
@@ -52,6 +53,8 @@ static int tm_device_attr(struct hv *hv, int fd, uint32_t group, uint64_t attr, 
 		return r;
 	switch (group) {
 	case KVM_DEV_FLIC_ENQUEUE:
+		if (tm_current->refuse)
+			return tm_current->refuse;
 		if (attr != sizeof(struct kvm_s390_irq) || tm_current->n_irqs >= ARRAY_SIZE(tm_current->irq))
 			return -EINVAL;
 		memcpy(&tm_current->irq[tm_current->n_irqs++], value, sizeof(struct kvm_s390_irq));

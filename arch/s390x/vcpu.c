@@ -121,6 +121,20 @@ static void failed(struct machine *m, unsigned int i, int code, const char *what
 		atomic_store(&s->cpu[k].attention, true);
 }
 
+void s390x_failed(struct machine *m, int code)
+{
+	struct s390x_state *s = s390x_state(m);
+
+	pthread_mutex_lock(&s->lock);
+	if (!s->failure.code)
+		err_set(&s->failure, code, "KVM does not take an interruption for the guest: %s", err_name(code));
+	for (unsigned int i = 0; i < m->n_vcpus; i++) {
+		atomic_store(&s->cpu[i].attention, true);
+		m->hv->ops->vcpu_kick(m->vcpu[i].hv);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
 static void start(struct machine *m, unsigned int i)
 {
 	int r = set_state(m, i, false);

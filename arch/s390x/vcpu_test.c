@@ -258,6 +258,26 @@ static void test_regs(void)
 	tm_destroy(&t);
 }
 
+/* An interruption that KVM has no memory for ends the machine, also the vCPU that sleeps; one too many for a guest that takes none does not. */
+static void test_refused_interruption(void)
+{
+	enum arch_verdict verdict;
+	struct err e = { 0 };
+
+	build(2);
+	t.refuse = -EBUSY;
+	CHECK_EQ((uint64_t)s390x_adapter_interrupt(&t.m, 3), (uint64_t)-EBUSY);
+	CHECK(!sleeps(0) && sleeps(1));
+	t.refuse = -ENOMEM;
+	CHECK_EQ((uint64_t)s390x_adapter_interrupt(&t.m, 3), (uint64_t)-ENOMEM);
+	for (unsigned int i = 0; i < 2; i++) {
+		e = (struct err){ 0 };
+		tm_waits(&t, i, &verdict, &e);
+		CHECK(verdict == ARCH_ERROR && strstr(e.text, "does not take an interruption"));
+	}
+	tm_destroy(&t);
+}
+
 int main(void)
 {
 	test_start_stop();
@@ -269,5 +289,6 @@ int main(void)
 	test_system_reset(1);
 	test_missing();
 	test_regs();
+	test_refused_interruption();
 	return test_result();
 }

@@ -336,26 +336,13 @@ static unsigned int free_number(const struct lkvm_vm *vm, const char *class)
 	return n - 1;
 }
 
-static unsigned int free_place(const struct lkvm_vm *vm)
-{
-	unsigned int n = 0, i = 0;
-
-	while (i < vm->n_virtio) {
-		if (vm->virtio[i++].number == n) {
-			n++;
-			i = 0;
-		}
-	}
-	return n;
-}
-
 /* Gives vd its place on the bus; vd is the VM's from here on, destroyed on failure. */
 static int place(struct lkvm_vm *vm, struct virtio_device *vd, bool access_platform, struct err *e)
 {
 	struct machine *m = &vm->machine;
 	const struct arch_map *map = m->arch->map;
 	CLEANUP(cleanup_virtio_destroy) struct virtio_device *mine = vd;
-	struct vm_virtio v = { .vd = vd, .number = free_place(vm) };
+	struct vm_virtio v = { .vd = vd, .number = vm->next_place };
 	struct virtio_mmio_config mc = {
 		.hv = m->hv,
 		.slot = m->next_slot,
@@ -368,6 +355,8 @@ static int place(struct lkvm_vm *vm, struct virtio_device *vd, bool access_platf
 	if (vm->n_virtio >= MIN(map->n_virtio, (unsigned int)ARRAY_SIZE(vm->virtio)))
 		return err_set(e, -ENOSPC, "too many devices: this machine has room for %u virtio devices",
 			       MIN(map->n_virtio, (unsigned int)ARRAY_SIZE(vm->virtio)));
+	if (v.number > UINT16_MAX)
+		return err_set(e, -ENOSPC, "this guest has had %u devices, and no number is given twice", v.number);
 	pthread_mutex_lock(&vm->lock);
 	running = vm->state != VM_CREATED;
 	paused = vm->user_paused;
@@ -392,6 +381,7 @@ static int place(struct lkvm_vm *vm, struct virtio_device *vd, bool access_platf
 	}
 	pthread_mutex_lock(&vm->lock);
 	vm->virtio[vm->n_virtio++] = v;
+	vm->next_place++;
 	pthread_mutex_unlock(&vm->lock);
 	mine = NULL;
 	return 0;

@@ -180,8 +180,8 @@ static void test_come_and_go(void)
 	CHECK(drain(&t));
 	CHECK_EQ(visible(&t, NULL), 2);
 	CHECK_EQ(call(&t, "detach", "{\"device\":\"blk0\"}", "no device"), -ENODEV);
-	/* The first free name and number; its file is free again, too. */
-	CHECK_EQ(attach_disk(&t, "a", "", "{\"name\":\"blk0\",\"number\":1}"), 0);
+	/* The first free name, but a number that the guest has never seen; its file is free again, too. */
+	CHECK_EQ(attach_disk(&t, "a", "", "{\"name\":\"blk0\",\"number\":3}"), 0);
 	CHECK_EQ(call(&t, "detach", "{\"device\":\"blk1\"}", "{}"), 0);
 	CHECK_EQ(call(&t, "stat", NULL, "[{\"name\":\"rng0\",\"ccw_exits\":0},{\"name\":\"blk0\",\"ccw_exits\":0}]"), 0);
 	/* While it is paused; the device waits with the guest. */

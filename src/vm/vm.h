@@ -59,6 +59,7 @@ struct lkvm_vm {
 	int pty[CONFIG_CONSOLES]; /* ours, for --tty; else -1 */
 	struct vm_virtio virtio[VM_MAX_DEVICES]; /* once it runs they change under pause_lock and lock: either is enough to look */
 	unsigned int n_virtio;
+	unsigned int next_place; /* never one that was used: a guest may not have noticed yet that its device is gone, and would take the new one for that */
 	struct vm_device device[VM_MAX_DEVICES];
 	unsigned int n_devices;
 	struct virtio_device *balloon; /* one of virtio[], or NULL */
