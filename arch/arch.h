@@ -144,6 +144,8 @@ struct arch_ops {
 	int (*attach)(struct machine *m, struct virtio_device *vd, unsigned int index, bool hotplug, void **ret, struct err *e);
 	void (*detach)(struct machine *m, void *transport);
 	uint64_t (*attached_exits)(const void *transport); /* of vCPUs to it so far, for `lkvm stat`; any thread */
+	/* A pause begins (vCPUs are stopped, devices are not yet paused) or ends: what the machine does beside them stands still meanwhile. NULL: nothing. */
+	void (*hold)(struct machine *m, bool held);
 	/* Loads kernel, initrd and device tree; sets vCPU registers. Also called to start again after a reset. */
 	int (*load)(struct machine *m, struct err *e);
 	/*

@@ -69,6 +69,12 @@ DEFINE_CLEANUP(css, css_destroy)
  */
 bool css_continue(struct css *css);
 
+/*
+ * Held: programs that wait for their turn go on waiting, and none is in a turn when this returns (but for the caller's own, from a command). vCPUs stopped before, and until
+ * it is held no longer.
+ */
+void css_hold(struct css *css, bool held);
+
 /* ---- Devices ---- */
 
 /* One command in execution: from the CCW that names it to the end of its data chain. */

@@ -176,18 +176,33 @@ bool css_continue(struct css *css)
 		return left;
 	}
 	css->continuing = true;
+	css->continuer = pthread_self();
 	/* Each of those that wait now once, whoever of them leaves meanwhile; who comes back does so behind them. */
 	turn = ++css->turn;
-	while ((sch = css->first) && sch->turn < turn) {
+	while (!css->held && (sch = css->first) && sch->turn < turn) {
 		css_unqueue(css, sch);
 		css_perform(css, sch, true);
 	}
 	css->continuing = false;
-	left = css->first;
+	pthread_cond_broadcast(&css->idle);
+	left = css->first && !css->held;
 	if (left && !css->deferred) {
 		css->deferred = true;
 		css->config.ops->defer(css->config.ctx);
 	}
 	pthread_mutex_unlock(&css->lock);
 	return left;
+}
+
+void css_hold(struct css *css, bool held)
+{
+	pthread_mutex_lock(&css->lock);
+	css->held = held;
+	while (held && css->continuing && !pthread_equal(css->continuer, pthread_self()))
+		pthread_cond_wait(&css->idle, &css->lock);
+	if (!held && css->first && !css->deferred) {
+		css->deferred = true;
+		css->config.ops->defer(css->config.ctx);
+	}
+	pthread_mutex_unlock(&css->lock);
 }

@@ -72,12 +72,14 @@ struct css_set {
 struct css {
 	struct css_config config;
 	pthread_mutex_t lock;
-	pthread_cond_t idle; /* some subchannel is no longer running or used */
+	pthread_cond_t idle; /* some subchannel is no longer running or used, or continuing became false */
 	struct css_state s;
 	struct css_set set[CSS_SETS];
 	struct css_subchannel *first, **last; /* waiting for css_continue */
 	uint64_t turn;			      /* css_continue has begun so often */
-	bool continuing;		      /* somebody is in css_continue, and defers what is left when he leaves */
+	bool continuing;		      /* somebody is in css_continue, and defers what is left when he leaves: */
+	pthread_t continuer;
+	bool held;
 	bool deferred;			      /* ops->defer was called and css_continue has not begun */
 };
 

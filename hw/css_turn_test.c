@@ -119,6 +119,67 @@ static void test_turn_loses_its_end(void)
 	rig_stop(&r);
 }
 
+/* Held, an endless program stands still, however often its turn is asked for; then it goes on. */
+static void test_held(void)
+{
+	unsigned int commands, defers;
+	struct rig r;
+
+	rig_start(&r);
+	ccw(&r, CMD_CONTROL, CCW_CC, 0, 0);
+	ccw(&r, CCW_CMD_TIC, 0, 0, PROGRAM);
+	CHECK_EQ(ssch(&r), 0);
+	CHECK(css_continue(r.css));
+	commands = r.dev.commands;
+	css_hold(r.css, true);
+	CHECK(!css_continue(r.css) && !css_continue(r.css));
+	CHECK_EQ(r.dev.commands, commands);
+	defers = r.defers;
+	css_hold(r.css, false);
+	CHECK_EQ(r.defers, defers + 1);
+	CHECK(css_continue(r.css));
+	CHECK(r.dev.commands > commands);
+	CHECK_EQ(css_csch(r.css, r.sid), 0);
+	rig_stop(&r);
+}
+
+/* From another thread: the turn under way is over when it is held. */
+static void *turn_forever(void *ctx)
+{
+	struct rig *r = ctx;
+
+	while (!__atomic_load_n(&r->dev2.halts, __ATOMIC_RELAXED))
+		css_continue(r->css);
+	return NULL;
+}
+
+static void test_held_by_another(void)
+{
+	pthread_t turner;
+	struct rig r;
+
+	rig_start(&r);
+	r.dev.hook = dawdle;
+	ccw(&r, CMD_HOOK, CCW_CC, 0, 0);
+	ccw(&r, CCW_CMD_TIC, 0, 0, PROGRAM);
+	CHECK_EQ(ssch(&r), 0);
+	pthread_create(&turner, NULL, turn_forever, &r);
+	for (unsigned int i = 0; i < 20; i++) {
+		unsigned int commands;
+
+		usleep(3000);
+		css_hold(r.css, true);
+		commands = r.dev.commands;
+		usleep(3000);
+		CHECK_EQ(r.dev.commands, commands);
+		css_hold(r.css, false);
+	}
+	__atomic_store_n(&r.dev2.halts, 1, __ATOMIC_RELAXED);
+	pthread_join(turner, NULL);
+	CHECK_EQ(css_csch(r.css, r.sid), 0);
+	rig_stop(&r);
+}
+
 static unsigned int nested;
 
 static void turn_again(struct rig *r)
@@ -163,5 +224,7 @@ int main(void)
 	test_endless();
 	test_turn_loses_its_end();
 	test_turn_in_turn();
+	test_held();
+	test_held_by_another();
 	return test_result();
 }

@@ -113,6 +113,11 @@ static void destroy(struct machine *m)
 	m->arch_state = NULL;
 }
 
+static void hold(struct machine *m, bool held)
+{
+	css_hold(m->css, held);
+}
+
 const struct arch_ops arch_s390x = {
 	.name = "s390x",
 	.cpu_word = "vCPU",
@@ -127,6 +132,7 @@ const struct arch_ops arch_s390x = {
 	.attach = s390x_attach,
 	.detach = s390x_detach,
 	.attached_exits = s390x_attached_exits,
+	.hold = hold,
 	.load = s390x_load,
 	.before_run = s390x_before_run,
 	.handle_exit = s390x_handle_exit,

@@ -267,6 +267,8 @@ int lkvm_pause(struct lkvm_vm *vm)
 	if (!already)
 		r = vm_hold(vm);
 	if (!already && r >= 0) {
+		if (vm->machine.arch->hold)
+			vm->machine.arch->hold(&vm->machine, true);
 		for (unsigned int i = 0; i < vm->n_virtio; i++)
 			virtio_pause(vm->virtio[i].vd);
 		pthread_mutex_lock(&vm->lock);
@@ -296,6 +298,8 @@ int lkvm_resume(struct lkvm_vm *vm)
 	if (paused) {
 		for (unsigned int i = 0; i < vm->n_virtio; i++)
 			virtio_resume(vm->virtio[i].vd);
+		if (vm->machine.arch->hold)
+			vm->machine.arch->hold(&vm->machine, false);
 		vm_release(vm);
 	}
 	if (suspended)

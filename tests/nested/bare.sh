@@ -59,6 +59,41 @@ hotplug() {
 	hasnt hotplug-complete '^SKIP hotplug'
 }
 
+# Lines that come while the guest sleeps.
+input() {
+	local n=1
+	# shellcheck disable=SC2086
+	start_fed run $base -k /root/bare-vccw-input -c1 --console virtio -p "wait=$((15000 * PATIENCE))"
+	while [ $n -le 10 ] && expect "^READY $(printf %02d $n)" 20; do
+		send "$(printf 'line %02d' $n)"
+		n=$((n + 1))
+	done
+	unfeed
+	wait_exit 20
+	said input
+	same input-status "$status" 0
+	has input '^DONE 0 failures'
+}
+
+# Storage keys; where KVM goes round and round with the guest in one instruction, it can still be looked at and stopped.
+keys() {
+	# shellcheck disable=SC2086
+	start run $base --name keys -k /root/bare-exits -c1 -p keys
+	if expect "^(PASS|FAIL) keys" 5; then
+		wait_exit 10
+		said keys
+		exits keys 0
+		return
+	fi
+	skip keys-use "this host's KVM never ends the first instruction that uses storage keys"
+	command_of 10 regs keys
+	same keys-regs "$status" 0
+	command_of 10 stop --name keys
+	same keys-stop "$status" 0
+	wait_exit 10
+	exits keys-stopped 0
+}
+
 irqstress() {
 	bare "irqstress-$1-$2" irqstress --irqchip "$1" -c"$2" -d disk0 -d disk1 --rng -p "requests=$3"
 }
@@ -66,7 +101,7 @@ irqstress() {
 case $ARCH in
 riscv64) bare="irqstress plic plicstress exits mmio ends" ;;
 arm64) bare="irqstress gic exits mmio many flash pl031 ends-arm64" ;;
-s390x) bare="css-sense css-instructions css-orb css-ccw css-data css-functions css-measure css-reports css-hostile vccw-commands vccw-storm ends-s390x" ;;
+s390x) bare="css-sense css-instructions css-orb css-ccw css-data css-functions css-measure css-reports css-hostile vccw-commands vccw-storm vccw-input exits ends-s390x" ;;
 esac
 [ -n "$(ls /root/bare-* 2>/dev/null)" ] || { skip guests "they are not beside this lkvm: give --lkvm one that stands in its build folder"; bare=''; }
 [ "$FLAVOUR" != arm64-nested ] || [ -z "$bare" ] || bare="$bare el2"
@@ -113,8 +148,13 @@ for test in $bare; do
 		bare el2-e2h0 el2 --nested --e2h0 -c1
 		;;
 	exits)
-		bare exits-1 exits -c1
-		bare exits-2 exits -c2
+		words='' more=''
+		# A device that a reset of the machine resets, and what STSI has to say ("exits" in EBCDIC).
+		[ "$ARCH" != s390x ] || { more="--rng --name exits" words=vm=0x85a789a3a2404040; }
+		# shellcheck disable=SC2086
+		bare exits-1 exits -c1 $more -p "$words"
+		# shellcheck disable=SC2086
+		bare exits-2 exits -c2 $more -p "$words"
 		;;
 	mmio)
 		for chip in $chips; do
@@ -150,7 +190,17 @@ for test in $bare; do
 		bare storm-1 vccw-storm -c1 -d disk0 --rng -p requests=200
 		bare storm-4 vccw-storm -c4 -d disk0 -d disk1 --rng -p requests=200
 		;;
+	vccw-input) input ;;
 	ends-s390x)
+		# The last CPU stops; diagnose 308, subcodes 3 and 4; Linux's last wait; another one; loops of program and of external interruptions.
+		ended 1 0
+		ended 2 3
+		ended 3 3
+		ended 4 0
+		ended 5 5
+		ended 6 5
+		ended 7 5
+		keys
 		# A disabled wait says where.
 		# shellcheck disable=SC2086
 		guest 20 run $base -k /root/bare-css-sense

@@ -6,12 +6,7 @@
 # What a RISC-V guest's kernel prints through its firmware would come out at the same place.
 firmware=''
 [ "$ARCH" != riscv64 ] || firmware='--disable-sbi-dbcn --disable-sbi-legacy'
-kinds='serial virtio'
-if [ "$ARCH" = s390x ]; then
-	kinds=serial
-	skip virtio "known defect: the input of a virtio console often does not reach the guest"
-fi
-for kind in $kinds; do
+for kind in serial virtio; do
 	# The virtio console must do without.
 	alone=''
 	[ $kind = serial ] || alone=$firmware

@@ -24,6 +24,7 @@ for LKVM in "$real" /root/mutants/*; do
 	# What only unit tests can find.
 	case $name in
 	report-lost) skip "$name" "no device goes away while a bare guest runs"; continue ;;
+	hold-ignored) skip "$name" "nobody pauses a bare guest here"; continue ;;
 	turn-without-time) skip "$name" "no command is slow enough for a bare guest"; continue ;;
 	esac
 	for try in $guests; do

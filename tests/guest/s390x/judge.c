@@ -36,7 +36,7 @@ static const struct {
 	{ "tsch-withdraws", WITHDRAW },
 	{ "csch-withdraws", WITHDRAW },
 	{ "last-used-path", "is not said" },
-	{ "sigp-start-runs", "a CPU that SIGP has started does not go on" },
+	{ "sigp-start-runs", "a CPU that SIGP has started goes on by chance" },
 	{ "flags-shown", "the ORB's flags are not in the status" },
 	{ "initial-status", "there is no intermediate status" },
 	{ "zero-condition", "there is no intermediate status" },
