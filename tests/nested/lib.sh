@@ -69,6 +69,9 @@ exits() {
 guests=0 QUICK=${SMALL:-$IMAGE}
 failed=0
 fed=''
+# MiB that network tests transfer in each direction: a sum of one takes Hercules seconds.
+MIB=4
+[ "$ARCH" != s390x ] || MIB=1
 # What guests must do without on this host. KVM of Debian's 6.12 in protected mode offers pointer authentication and makes it UNDEFINED;
 # tests/kvm/arm64/ptrauth.c tests that, and arch/arm64/kernel has the cure.
 without=''

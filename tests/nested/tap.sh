@@ -6,7 +6,7 @@
 before=$(ls /sys/class/net | tr '\n' ' ')
 mkdir www
 random www/blob 1
-start run --name tapped -k "$QUICK" -i "$INITRD" -c1 -m 128 --network mode=tap,host_ip=10.77.0.1 -p "loglevel=4 lkvmtest=net"
+start run --name tapped -k "$QUICK" -i "$INITRD" -c1 -m 128 --network mode=tap,host_ip=10.77.0.1 -p "loglevel=4 lkvmtest=net mib=$MIB"
 if expect "^guest: mac" 40; then ok up; else not_ok up "no guest: $(tail -n 1 "$errors")"; fi
 if expect "^guest: ping ok" 20; then ok ping; else not_ok ping "the guest could not reach host_ip"; fi
 wait_exit 40

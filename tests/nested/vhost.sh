@@ -10,7 +10,7 @@ if [ ! -c /dev/vhost-net ]; then
 	return 0
 fi
 mkdir www
-random www/blob 4
+random www/blob $MIB
 # On all addresses: the tap is not there yet.
 httpd -p 8080 -h www
 
@@ -41,7 +41,7 @@ transfer() {
 	nc -l -p 9000 >received <open &
 	nc=$!
 	exec 9>open
-	start run --name vhost -i "$INITRD" -m 256 -p "loglevel=4 lkvmtest=net" "$@"
+	start run --name vhost -i "$INITRD" -m 256 -p "loglevel=4 lkvmtest=net mib=$MIB" "$@"
 	if expect "^guest: mac" 60; then ok "$what-up"; else not_ok "$what-up" "no guest: $(tail -n 1 "$errors")"; fi
 	# The kernel's thread that serves the queues is one of lkvm's, before Linux 6.4 one of the kernel's own.
 	if cat "/proc/$pid"/task/*/comm /proc/[0-9]*/comm 2>/dev/null | grep -q "^vhost-"; then ok "$what-served"; else not_ok "$what-served" "lkvm has no thread of vhost"; fi
@@ -65,7 +65,7 @@ transfer() {
 	pid=$nc
 	wait_exit 10
 	exec 9>&-
-	same "$what-send" "$(wc -c <received) $(sum received)" "$((4 << 20)) $sent"
+	same "$what-send" "$(wc -c <received) $(sum received)" "$((MIB << 20)) $sent"
 }
 
 transfer one 100 -k "$QUICK" -c1 --network mode=tap,host_ip=10.77.0.1,vhost=1
