@@ -228,10 +228,20 @@ for test in $bare; do
 		ended 7 3
 		ended 8 4
 		ended 9 4
-		ended 10 1
-		has end-10-says "Fatal: vCPU 0 cannot run" "$errors"
-		ended 11 1
-		has end-11-says "Fatal: vCPU 0 cannot run" "$errors"
+		for n in 10 11; do
+			case $FLAVOUR in
+			# KVM of arch/riscv/kernel/linux-5.10 gives the guest its access fault.
+			plic-5.10*)
+				guest 20 run $base -k /root/bare-exits -p "end=$n"
+				same "end-$n" "$status" 4
+				has "end-$n-says" '^FAIL trap: hart 0: cause [17] at'
+				;;
+			*)
+				ended $n 1
+				has "end-$n-says" "Fatal: vCPU 0 cannot run" "$errors"
+				;;
+			esac
+		done
 		;;
 	esac
 done

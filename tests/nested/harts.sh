@@ -21,16 +21,16 @@ finished() {
 
 dd if=/dev/zero of=disk0 bs=64K count=1 2>/dev/null
 dd if=/dev/zero of=disk1 bs=64K count=1 2>/dev/null
+start run --name ticks -k "$QUICK" -i "$INITRD" -c2 -m 128 --network mode=none -p "loglevel=4 lkvmtest=ticks"
+ticker=$pid ticked=$console
+expect '^tick 5' 60
+first=$(grep -ac '^tick' "$console")
 # shellcheck disable=SC2086
 start run $base -c4 -k /root/bare-memcheck -p "seconds=30"
 checker=$pid checked=$console
 # shellcheck disable=SC2086
 start run $base -c2 -d disk0 -d disk1 --rng -k /root/bare-irqstress -p "requests=400"
 stress=$pid stressed=$console
-start run --name ticks -k "$QUICK" -i "$INITRD" -c2 -m 128 --network mode=none -p "loglevel=4 lkvmtest=ticks"
-ticker=$pid ticked=$console
-expect '^tick 5' 60
-first=$(grep -ac '^tick' "$console")
 gone=0 refused=0
 while kill -0 "$checker" 2>/dev/null; do
 	for f in $harts; do

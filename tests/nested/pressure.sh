@@ -40,6 +40,7 @@ wait_exit 90
 same control "$status" 4
 has control-said '^FAIL memory: 0x[0-9a-f]+ is 0x5a5a5a5a'
 
+modprobe zram 2>/dev/null
 if [ -b /dev/zram0 ]; then
 	echo 256M >/sys/block/zram0/disksize
 	mkswap /dev/zram0 >/dev/null
