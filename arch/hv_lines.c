@@ -56,11 +56,33 @@ static int line_irqfd(void *ctx, unsigned int n, int fd, int resample_fd, bool c
 	return l->hv->ops->irqfd(l->hv, l->config.gsi + n, fd, resample_fd, connect);
 }
 
+/* Memory has the level. Who asks for both at once has a lock of his own. */
+static void set_shared(struct hv_lines *l, unsigned int n, bool level)
+{
+	uint64_t *word = &l->config.level[n / 64], bit = UINT64_C(1) << (n % 64);
+
+	if (!level) {
+		__atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST);
+		return;
+	}
+	if (__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST) & bit)
+		return;
+	/* The level first: KVM takes `raised` back before it looks. */
+	if (l->hv->ops->on_vcpu(l->hv))
+		__atomic_store_n(l->config.raised, 1, __ATOMIC_SEQ_CST);
+	else
+		l->hv->ops->irq_line(l->hv, l->config.first + n, true);
+}
+
 static void line_set(void *ctx, unsigned int n, bool level)
 {
 	struct hv_lines *l = ctx;
 	struct line_state *line = &l->line[n];
 
+	if (l->config.level) {
+		set_shared(l, n, level);
+		return;
+	}
 	pthread_mutex_lock(&line->lock);
 	if (line->level != level) {
 		line->level = level;

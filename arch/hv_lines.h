@@ -18,6 +18,12 @@ struct hv_lines_config {
 	uint32_t gsi;	/* and KVM_IRQFD's gsi + i */
 	bool irqfd;	/* an irqfd of KVM's delivers every edge: irq_ops.irqfd works */
 	uint32_t edge;	/* KVM_IRQ_LINE's number edge + i is an edge of line i; 0: an edge is up and down */
+	/*
+	 * Memory that KVM shares: line i is bit i % 64 of level[i / 64]. A rise is told by KVM_IRQ_LINE all the same, or, from a vCPU's thread, by *raised, which
+	 * that thread's next vcpu_run sees; a fall is told by nothing. NULL: there is none.
+	 */
+	uint64_t *level;
+	uint32_t *raised;
 	bool pulse_by_irqfd; /* a pulse is a write to an eventfd; for controllers that take it there and then */
 };
 

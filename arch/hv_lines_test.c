@@ -116,6 +116,47 @@ static void test_edge(void)
 	unmake(hv, lines);
 }
 
+static bool vcpu_thread;
+
+static bool on_vcpu(struct hv *hv)
+{
+	return vcpu_thread;
+}
+
+/* Levels in memory: falls are silent, rises told by a call or, from a vCPU's thread, by the flag. */
+static void test_shared(void)
+{
+	uint64_t level[2] = {0};
+	uint32_t raised = 0;
+	struct hv_lines *lines = NULL;
+	struct hv *hv = make(&(struct hv_lines_config){.n = 128, .first = 1000, .level = level, .raised = &raised}, &lines);
+	struct irq_line line;
+
+	ops.on_vcpu = on_vcpu;
+	hv_lines_get(lines, 66, IRQ_LEVEL, &line);
+	irq_set(&line, true);
+	CHECK_EQ(level[0], 0);
+	CHECK_EQ(level[1], 1 << 2);
+	irq_set(&line, true);
+	irq_set(&line, false);
+	CHECK_EQ(level[1], 0);
+	CHECK_STR(said, "1066U");
+	CHECK_EQ(raised, 0);
+	vcpu_thread = true;
+	irq_set(&line, true);
+	CHECK_EQ(level[1], 1 << 2);
+	CHECK_EQ(raised, 1);
+	/* KVM has seen it: it is high already, and nothing to tell. */
+	raised = 0;
+	irq_set(&line, true);
+	CHECK_EQ(raised, 0);
+	irq_set(&line, false);
+	CHECK_EQ(level[1], 0);
+	CHECK_EQ(raised, 0);
+	CHECK_STR(said, "1066U");
+	unmake(hv, lines);
+}
+
 /* Pulses through an eventfd: one for each line, made at its first pulse; where KVM refuses it, as ever. */
 static void test_pulse_by_irqfd(void)
 {
@@ -149,6 +190,7 @@ int main(void)
 	test_lines();
 	test_irqfd();
 	test_edge();
+	test_shared();
 	test_pulse_by_irqfd();
 	return test_result();
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "arch/hv_lines.h"
 #include "hv/compat_kvm.h"
@@ -11,6 +12,7 @@ struct plic_kernel {
 	struct hv *hv;
 	int fd;
 	struct plic_config config;
+	struct kvm_riscv_plic_lines *shared; /* a page; NULL: this host does not share them */
 	struct hv_lines *lines; /* n_sources + 1: there is no source 0 */
 };
 
@@ -43,7 +45,7 @@ static int configure(struct plic_kernel *p, struct err *e)
 
 int plic_kernel_create(struct hv *hv, const struct plic_config *config, struct plic_kernel **ret, struct err *e)
 {
-	const struct hv_lines_config lines = {
+	struct hv_lines_config lines = {
 		.n = config->n_sources + 1,
 		.edge = KVM_RISCV_PLIC_IRQ_EDGE,
 		.irqfd = true,
@@ -63,6 +65,11 @@ int plic_kernel_create(struct hv *hv, const struct plic_config *config, struct p
 	r = configure(p, e);
 	if (r < 0)
 		return r;
+	p->shared = hv->ops->device_page(hv, p->fd);
+	if (p->shared) {
+		lines.level = (uint64_t *)p->shared->level;
+		lines.raised = &p->shared->raised;
+	}
 	r = hv_lines_create(hv, &lines, &p->lines);
 	if (r < 0)
 		return err_set(e, r, "not enough memory for the PLIC");
@@ -75,6 +82,8 @@ void plic_kernel_destroy(struct plic_kernel *p)
 	if (!p)
 		return;
 	hv_lines_destroy(p->lines);
+	if (p->shared)
+		munmap(p->shared, sizeof(*p->shared));
 	close_fd(&p->fd);
 	free(p);
 }

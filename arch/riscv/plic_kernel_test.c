@@ -2,6 +2,8 @@
 /* The PLIC in the kernel: how it is set up, which calls its lines make, how it stands in the tree and what is saved. */
 #include "arch/riscv/plic_kernel.h"
 
+#include <sys/mman.h>
+
 #include <libfdt.h>
 
 #include "arch/riscv/test_machine.h"
@@ -124,6 +126,44 @@ static void test_save(void)
 	tm_destroy(&t);
 }
 
+static struct kvm_riscv_plic_lines *page;
+
+static void *device_page(struct hv *hv, int fd)
+{
+	void *p = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	page = p == MAP_FAILED ? NULL : p;
+	return page;
+}
+
+/* A host that shares the level inputs. */
+static void test_shared(void)
+{
+	const struct plic_config config = { .n_vcpus = 2, .n_sources = 31, .base = 0x8000000 };
+	struct plic_kernel *p = NULL;
+	struct test_machine t;
+	struct irq_line line;
+	struct err e = { 0 };
+	struct hv_ops ops;
+
+	tm_init(&t, 2, false);
+	t.plic_kernel = true;
+	t.config.irqchip = RISCV_IRQCHIP_PLIC;
+	CHECK_EQ(tm_build(&t, &e), 0);
+	ops = *t.m.hv->ops;
+	ops.device_page = device_page;
+	t.m.hv->ops = &ops;
+	CHECK_EQ(plic_kernel_create(t.m.hv, &config, &p, &e), 0);
+	CHECK_EQ(plic_kernel_line(p, 5, IRQ_LEVEL, &line), 0);
+	irq_set(&line, true);
+	CHECK_EQ(page->level[0], 1 << 5);
+	irq_set(&line, false);
+	CHECK_EQ(page->level[0], 0);
+	CHECK_STR(t.lines, "U");
+	plic_kernel_destroy(p);
+	tm_destroy(&t);
+}
+
 int main(void)
 {
 	char user[4096], kernel[4096];
@@ -133,5 +173,6 @@ int main(void)
 	test_machine_with(RISCV_IRQCHIP_PLIC_KERNEL, kernel, sizeof(kernel));
 	CHECK_STR(kernel, user);
 	test_save();
+	test_shared();
 	return test_result();
 }

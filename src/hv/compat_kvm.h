@@ -12,6 +12,7 @@
  *
  * Interrupts. Each source's gateway has a level input and an edge input; both may be used.
  *   KVM_IRQ_LINE, irq = source: its level input. -EINVAL: no such source. -EBUSY: before CTRL_INIT.
+ *   mmap() of the device: all level inputs, as memory; see struct kvm_riscv_plic_lines.
  *   KVM_IRQ_LINE, irq = source | KVM_RISCV_PLIC_IRQ_EDGE: with level 1 one edge; level 0 is nothing.
  *   KVM_IRQFD without KVM_IRQFD_FLAG_RESAMPLE: each signal is one edge. Edges before the claim merge, one during service is remembered.
  *   KVM_IRQFD with it (KVM_CAP_IRQFD_RESAMPLE): a signal raises a level input of its own, which a completion of the source lowers; then resamplefd is
@@ -85,6 +86,16 @@ struct kvm_riscv_plic_state {
 	__u64 resample[KVM_DEV_RISCV_PLIC_WORDS]; /* level inputs: irqfds with KVM_IRQFD_FLAG_RESAMPLE */
 	__u64 edge[KVM_DEV_RISCV_PLIC_WORDS];	  /* an edge came during service */
 	struct kvm_riscv_plic_context context[];
+};
+
+/*
+ * mmap() of the device, one page at offset 0, after CTRL_INIT (-EBUSY before): the level inputs. User space may set and clear bits instead of calling KVM_IRQ_LINE.
+ * A bit that is cleared needs no more. Who sets one calls KVM_IRQ_LINE for it, or makes `raised` 1 and calls KVM_RUN, which looks at all of them.
+ */
+struct kvm_riscv_plic_lines {
+	__u64 level[KVM_DEV_RISCV_PLIC_WORDS];
+	__u32 raised;
+	__u32 reserved;
 };
 
 /* In kvm_irq_level.irq. */

@@ -156,6 +156,8 @@ struct hv_ops {
 	/* An in-kernel device (KVM_CREATE_DEVICE); *ret_fd is the caller's. ret_fd NULL: only whether there could be one. */
 	int (*create_device)(struct hv *hv, uint32_t type, int *ret_fd);
 	int (*device_attr)(struct hv *hv, int fd, uint32_t group, uint64_t attr, void *value, bool set);
+	/* The first page of what the device's descriptor maps, shared; the caller's to unmap. NULL when it has none. */
+	void *(*device_page)(struct hv *hv, int fd);
 	/* Interrupts of the in-kernel controller. */
 	int (*irq_line)(struct hv *hv, uint32_t irq, bool level);
 	/* A signal of fd becomes an edge of the routing table's entry gsi; with resample_fd (else -1) the line stays up until the guest is done, which signals that. */
@@ -179,6 +181,8 @@ struct hv_ops {
 	void (*vcpu_kick)(struct hv_vcpu *vcpu);
 	/* Declares the calling thread to be the one that runs this vCPU from now on (before its first vcpu_run). */
 	int (*vcpu_bind)(struct hv_vcpu *vcpu);
+	/* Does the calling thread run a vCPU of this VM, and so come to vcpu_run before long? */
+	bool (*on_vcpu)(struct hv *hv);
 	/* ONE_REG; the number of bytes is in the id (KVM_REG_SIZE). -ENOENT: this host has no such register. */
 	int (*get_reg)(struct hv_vcpu *vcpu, uint64_t id, void *value);
 	int (*set_reg)(struct hv_vcpu *vcpu, uint64_t id, const void *value);

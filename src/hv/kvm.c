@@ -123,6 +123,13 @@ static int kvm_device_attr(struct hv *hv, int fd, uint32_t group, uint64_t attr,
 	return sys_ioctl(fd, set ? KVM_SET_DEVICE_ATTR : KVM_GET_DEVICE_ATTR, &a);
 }
 
+static void *kvm_device_page(struct hv *hv, int fd)
+{
+	void *page = mmap(NULL, to_kvm(hv)->page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	return page == MAP_FAILED ? NULL : page;
+}
+
 static int kvm_irq_line(struct hv *hv, uint32_t irq, bool level)
 {
 	struct kvm_irq_level l = { .irq = irq, .level = level };
@@ -295,6 +302,14 @@ fail:
 	return r;
 }
 
+/* The VM whose vCPU this thread runs. */
+static _Thread_local const struct hv *bound_to;
+
+static bool kvm_on_vcpu(struct hv *hv)
+{
+	return bound_to == hv;
+}
+
 static int kvm_vcpu_bind(struct hv_vcpu *vcpu)
 {
 	struct kvm_vcpu *v = to_vcpu(vcpu);
@@ -314,6 +329,7 @@ static int kvm_vcpu_bind(struct hv_vcpu *vcpu)
 	r = sys_ioctl(v->fd, KVM_SET_SIGNAL_MASK, &mask);
 	if (r < 0)
 		return r;
+	bound_to = vcpu->hv;
 	v->thread = pthread_self();
 	atomic_store_explicit(&v->bound, true, memory_order_release);
 	return 0;
@@ -579,6 +595,7 @@ static const struct hv_ops kvm_ops = {
 	.dirty_log = kvm_dirty_log,
 	.create_device = kvm_create_device,
 	.device_attr = kvm_device_attr,
+	.device_page = kvm_device_page,
 	.irq_line = kvm_irq_line,
 	.irqfd = kvm_irqfd,
 	.set_routes = kvm_set_routes,
@@ -592,6 +609,7 @@ static const struct hv_ops kvm_ops = {
 	.vcpu_run = kvm_vcpu_run,
 	.vcpu_kick = kvm_vcpu_kick,
 	.vcpu_bind = kvm_vcpu_bind,
+	.on_vcpu = kvm_on_vcpu,
 	.get_reg = kvm_get_reg,
 	.set_reg = kvm_set_reg,
 	.reg_list = kvm_reg_list,

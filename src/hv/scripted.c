@@ -443,6 +443,16 @@ static void scripted_vcpu_kick(struct hv_vcpu *vcpu)
 	pthread_mutex_unlock(&v->lock);
 }
 
+static void *scripted_device_page(struct hv *hv, int fd)
+{
+	return NULL;
+}
+
+static bool scripted_on_vcpu(struct hv *hv)
+{
+	return false;
+}
+
 static int scripted_vcpu_bind(struct hv_vcpu *vcpu)
 {
 	HOST_CALL(vcpu->hv);
@@ -561,6 +571,7 @@ static const struct hv_ops scripted_ops = {
 	.dirty_log = scripted_dirty_log,
 	.create_device = scripted_create_device,
 	.device_attr = scripted_device_attr,
+	.device_page = scripted_device_page,
 	.irq_line = scripted_irq_line,
 	.irqfd = scripted_irqfd,
 	.set_routes = scripted_set_routes,
@@ -575,6 +586,7 @@ static const struct hv_ops scripted_ops = {
 	.vcpu_wait = scripted_vcpu_wait,
 	.vcpu_kick = scripted_vcpu_kick,
 	.vcpu_bind = scripted_vcpu_bind,
+	.on_vcpu = scripted_on_vcpu,
 	.get_reg = scripted_get_reg,
 	.set_reg = scripted_set_reg,
 	.reg_list = scripted_reg_list,
