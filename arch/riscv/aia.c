@@ -12,7 +12,9 @@
 /* APLIC registers (AIA 4.5), offsets are the attributes of KVM_DEV_RISCV_AIA_GRP_APLIC. */
 #define APLIC_DOMAINCFG 0x0000
 #define APLIC_SOURCECFG 0x0004 /* of source 1 */
+#define APLIC_SETIP 0x1c00
 #define APLIC_IN_CLRIP 0x1d00
+#define APLIC_SETIE 0x1e00
 #define APLIC_CLRIE 0x1f00
 #define APLIC_TARGET 0x3004 /* of source 1 */
 
@@ -185,6 +187,104 @@ void aia_reset(struct aia *a)
 			write_imsic(a, h, IMSIC_EIP0 + 2 * i);
 		}
 	}
+}
+
+#define STATE_VERSION 1
+
+struct aia_state {
+	uint32_t version;
+	uint32_t n_sources, n_vcpus, n_ids;
+	uint64_t value[]; /* in the order of walk() */
+};
+
+struct walk {
+	struct aia *a;
+	struct aia_state *state; /* NULL: only count */
+	bool load;
+	size_t n;
+	int r; /* the first failure */
+};
+
+static void visit(struct walk *w, uint32_t group, uint64_t number)
+{
+	uint64_t *value = w->state ? &w->state->value[w->n] : NULL;
+	uint32_t word;
+	unsigned long wide;
+
+	w->n++;
+	if (!value || w->r < 0)
+		return;
+	word = (uint32_t)*value;
+	wide = (unsigned long)*value;
+	w->r = attr(w->a, group, number, group == KVM_DEV_RISCV_AIA_GRP_APLIC ? (void *)&word : &wide, w->load);
+	if (!w->load)
+		*value = group == KVM_DEV_RISCV_AIA_GRP_APLIC ? word : wide;
+}
+
+/* All registers that hold state. In this order they can be written: what a source does not take while inactive comes after its sourcecfg, and delivery is last. */
+static int walk(struct walk *w)
+{
+	const struct aia *a = w->a;
+
+	for (unsigned int i = 1; i <= a->config.n_sources; i++) {
+		visit(w, KVM_DEV_RISCV_AIA_GRP_APLIC, APLIC_SOURCECFG + 4 * (i - 1));
+		visit(w, KVM_DEV_RISCV_AIA_GRP_APLIC, APLIC_TARGET + 4 * (i - 1));
+	}
+	for (unsigned int i = 0; i <= a->config.n_sources / 32; i++) {
+		visit(w, KVM_DEV_RISCV_AIA_GRP_APLIC, APLIC_SETIP + 4 * i);
+		visit(w, KVM_DEV_RISCV_AIA_GRP_APLIC, APLIC_SETIE + 4 * i);
+	}
+	for (unsigned int h = 0; h < a->config.n_vcpus; h++) {
+		for (unsigned int i = 0; i <= a->n_ids / 64; i++) {
+			visit(w, KVM_DEV_RISCV_AIA_GRP_IMSIC, KVM_DEV_RISCV_AIA_IMSIC_MKATTR((uint64_t)h, IMSIC_EIE0 + 2 * i));
+			visit(w, KVM_DEV_RISCV_AIA_GRP_IMSIC, KVM_DEV_RISCV_AIA_IMSIC_MKATTR((uint64_t)h, IMSIC_EIP0 + 2 * i));
+		}
+		visit(w, KVM_DEV_RISCV_AIA_GRP_IMSIC, KVM_DEV_RISCV_AIA_IMSIC_MKATTR((uint64_t)h, IMSIC_EITHRESHOLD));
+		visit(w, KVM_DEV_RISCV_AIA_GRP_IMSIC, KVM_DEV_RISCV_AIA_IMSIC_MKATTR((uint64_t)h, IMSIC_EIDELIVERY));
+	}
+	visit(w, KVM_DEV_RISCV_AIA_GRP_APLIC, APLIC_DOMAINCFG);
+	return w->r;
+}
+
+static size_t state_size(struct aia *a)
+{
+	struct walk count = { .a = a };
+
+	walk(&count);
+	return sizeof(struct aia_state) + count.n * sizeof(uint64_t);
+}
+
+int64_t aia_save(struct aia *a, void *buf, size_t len)
+{
+	struct walk w = { .a = a, .state = buf };
+	size_t size = state_size(a);
+	int r;
+
+	if (len < size)
+		return (int64_t)size;
+	memset(buf, 0, size);
+	*w.state = (struct aia_state){ .version = STATE_VERSION, .n_sources = a->config.n_sources, .n_vcpus = a->config.n_vcpus, .n_ids = a->n_ids };
+	r = walk(&w);
+	return r < 0 ? r : (int64_t)size;
+}
+
+int aia_load(struct aia *a, const void *buf, size_t len, struct err *e)
+{
+	CLEANUP_FREE struct aia_state *state = NULL;
+	struct walk w = { .a = a, .load = true };
+	int r;
+
+	if (len != state_size(a))
+		return err_set(e, -EINVAL, "the AIA's saved state is not of a machine like this one");
+	w.state = state = malloc(len);
+	if (!state)
+		return err_set(e, -ENOMEM, "not enough memory for the AIA's state");
+	memcpy(state, buf, len);
+	if (state->version != STATE_VERSION || state->n_sources != a->config.n_sources || state->n_vcpus != a->config.n_vcpus || state->n_ids != a->n_ids)
+		return err_set(e, -EINVAL, "the AIA's saved state is not of a machine like this one");
+	aia_reset(a);
+	r = walk(&w);
+	return r < 0 ? err_set(e, r, "KVM's AIA refuses the saved state (%s)", err_name(r)) : 0;
 }
 
 unsigned int aia_dt_cells(const struct irq_line *line, uint32_t cells[4])

@@ -45,6 +45,13 @@ int aia_line(struct aia *a, unsigned int source, enum irq_trigger preferred, str
 /* As after power-on, with vCPUs stopped. */
 void aia_reset(struct aia *a);
 
+/*
+ * The state of APLIC and IMSICs, with vCPUs stopped: how many bytes it takes, or -errno; nothing is written when that is more than len. Loading begins with a reset;
+ * levels of lines are their devices' to set again. -EINVAL: it is no state of a machine like this one.
+ */
+int64_t aia_save(struct aia *a, void *buf, size_t len);
+int aia_load(struct aia *a, const void *buf, size_t len, struct err *e);
+
 void aia_write_dt(const struct aia *a, struct dt *dt);
 /* How struct dt_irq spells this controller's lines: source and trigger. */
 unsigned int aia_dt_cells(const struct irq_line *line, uint32_t cells[4]);
