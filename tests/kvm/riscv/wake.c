@@ -119,7 +119,8 @@ static void timers(const char *what, bool asleep, bool poked)
 {
 	struct shared *s;
 	struct vm vm;
-	uint64_t end = now_ns() + 30 * UINT64_C(1000000000), pokes = 0;
+	const uint64_t patience = 20 * UINT64_C(1000000000); /* without any timer */
+	uint64_t end = now_ns() + patience, done = 0, pokes = 0;
 
 	vm_create(&vm, 1);
 	s = guest_of(&vm, &shared);
@@ -132,6 +133,10 @@ static void timers(const char *what, bool asleep, bool poked)
 			vcpu_poke(&vm.vcpu[0]);
 		usleep(poked ? 20 : 1000);
 		pokes += poked;
+		if (s->done != done) {
+			done = s->done;
+			end = now_ns() + patience;
+		}
 	}
 	if (check(over, what, "stuck after %" PRIu64 " timers", s->done))
 		check(!result, what, "timer %" PRIu64 " never came", result);
