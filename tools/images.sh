@@ -12,7 +12,7 @@
 #                                 (empty with LKVM_SMALL_KERNEL=no in the environment)
 #   host_kernel ARCH VERSION [FRAGMENT]...
 #                                 sets BUILT_KERNEL: a small kernel that is a KVM host, of Debian's linux-source-VERSION, with what this tree
-#                                 has for it (kernel_series), and with more configuration: a file, or NAME for tests/nested/image/NAME.config
+#                                 has for it (kernel_series; or HOST_SERIES), and with more configuration: a file, or NAME for tests/nested/image/NAME.config
 #   build_lkvm ARCH               sets LKVM: the static executable built from this tree, and LKVM_BUILD, its folder
 # VERSION is 6.12 (the default, of trixie) or another that trixie-backports has, as 7.3; on s390x it is 6.1, of bookworm, alone.
 
@@ -252,7 +252,7 @@ host_kernel() {
 		[[ $fragment = */* ]] || fragment=$_images/image/$fragment.config
 		options+=(--config "$fragment")
 	done
-	kernel_series "$arch" "$version"
+	if [ -n "${HOST_SERIES:-}" ]; then kernel_patches "$HOST_SERIES"; else kernel_series "$arch" "$version"; fi
 	kernel_build "$arch" "$version" host ${options+"${options[@]}"} ${PATCHES+"${PATCHES[@]}"}
 	# shellcheck disable=SC2034
 	BUILT_KERNEL=$KERNEL_BUILT/Image

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: arm64* plic plic-5.10* plic-kernel
+# hosts: arm64* plic plic-5.10* plic-kernel*
 # limit: 240
 # The host's own KVM against its promises: the programs of tests/kvm. What they find is the host kernel's doing and not lkvm's.
 
