@@ -106,9 +106,13 @@ int arm64_probe(struct hv_vcpu *vcpu, bool ret_works[ARM64_N_PROBES])
 	fill(page);
 	p.r = p.hv->ops->set_memory(p.hv, SLOT, 0, ARM64_RAM_BASE, PAGE_MAX, page);
 	if (p.r >= 0) {
-		p.r = -pthread_create(&thread, NULL, thread_main, &p);
-		if (p.r >= 0)
+		/* Not into p.r, which is the thread's from here on. */
+		int r = -pthread_create(&thread, NULL, thread_main, &p);
+
+		if (r >= 0)
 			pthread_join(thread, NULL);
+		else
+			p.r = r;
 		p.hv->ops->set_memory(p.hv, SLOT, 0, ARM64_RAM_BASE, 0, NULL);
 	}
 	free(page);
