@@ -27,6 +27,7 @@ _guest_modules=virtio_blk,virtio_net,virtio_balloon,virtio_rng,9p,9pnet_virtio
 # arch_image      the kernel that boots, in its boot folder
 # arch_kernel, arch_suite
 #                 the version of Debian's kernel, and where it and all else for the emulated machine comes from
+# arch_flavour    how Debian calls that kernel
 # arch_linux      that architecture's name in the kernel's source
 # arch_qemu, arch_qemu_package
 #                 the emulator; none: Hercules
@@ -41,7 +42,7 @@ _guest_modules=virtio_blk,virtio_net,virtio_balloon,virtio_rng,9p,9pnet_virtio
 # arch_serial     the guest's serial port: its address
 arch_table() {
 	declare -gA arch_machine=() arch_cpus=() arch_mode=()
-	arch_host_modules=''
+	arch_host_modules='' arch_flavour=$1
 	case $1 in
 	riscv64)
 		arch_name=riscv arch_triplet=riscv64-linux-gnu arch_gcc=gcc-riscv64-linux-gnu arch_elf=243 arch_image=Image
@@ -62,6 +63,11 @@ arch_table() {
 		arch_cpus=([default]=max,pauth-impdef=on [max]=max,pauth-impdef=on)
 		arch_mode=([vhe]='' [nvhe]=kvm-arm.mode=nvhe [hvhe]=arm64_sw.hvhe=1 [protected]=kvm-arm.mode=protected [nested]=kvm-arm.mode=nested)
 		arch_console=ttyAMA0 arch_kvm='' arch_serial=0x1000000
+		;;
+	armhf)
+		# Guests alone.
+		arch_kernel=6.12 arch_suite=trixie arch_flavour=armmp-lpae arch_modules=virtio_mmio,$_guest_modules
+		arch_irqchips=''
 		;;
 	s390x)
 		arch_name=s390x arch_triplet=s390x-linux-gnu arch_gcc=gcc-s390x-linux-gnu arch_elf=22 arch_image=bzImage
@@ -95,7 +101,7 @@ _newer() {
 _kernel_name() {
 	local arch=$1 version=$2 suite=$3 image
 	# Up to bookworm 6.1.0-50, from then on 6.12.107+deb13.
-	image=$(deb_apt "$arch" "$suite" apt-cache search --names-only "^linux-image-${version//./\\.}[.0-9]*(\\+deb|-)[0-9]+-$arch\$" |
+	image=$(deb_apt "$arch" "$suite" apt-cache search --names-only "^linux-image-${version//./\\.}[.0-9]*(\\+deb|-)[0-9]+-$arch_flavour\$" |
 		cut -d' ' -f1 | sort -V | tail -n 1)
 	[ -n "$image" ] || die "$suite has no linux-image-$version for $arch; check the machine's apt sources, or set LKVM_MIRROR"
 	# From 6.19 on, the image, the modules and their lists are packages of their own.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# hosts: arm64
-# limit: 320
+# hosts: arm64 arm64-hvhe
+# limit: 330
 # Options of arm64 guests, as the guest sees them; and what a host refuses.
 
 guest 80 run -k "$IMAGE" -i "$INITRD" -c2 -m 256M@3G --pmu --sve-max-vl 256 -p "loglevel=4 lkvmtest=arm64"
@@ -8,6 +8,8 @@ exits all-exit 0
 has all-sve "^guest: features .* sve "
 has all-ptrauth "^guest: features .* paca pacg "
 has all-pmu "^guest: pmu 1"
+command_of 15 doctor
+if grep -q "yes *memory tagging" "$output"; then has all-mte "^guest: features .* mte "; else skip all-mte "this machine has no memory tags"; fi
 has all-stolen "^guest: stolen 1"
 has all-its "^guest: its [1-9]"
 has all-level "^guest: level EL1"
@@ -18,6 +20,7 @@ guest 80 run -k "$IMAGE" -i "$INITRD" -c3 -m 256 --irqchip gicv3 --disable-sve -
 exits none-exit 0
 hasnt none-sve "^guest: features .* sve"
 hasnt none-ptrauth "^guest: features .* pac[ag]"
+hasnt none-mte "^guest: features .* mte"
 hasnt none-isar0 "^guest: features .* (aes|sha2|atomics)"
 has none-fp "^guest: features .*fp"
 has none-pmu "^guest: pmu 0"
@@ -64,6 +67,37 @@ words() {
 		printf "\\$(printf %03o "0x${w#??????}")\\$(printf %03o "0x$(echo "$w" | cut -c5-6)")\\$(printf %03o "0x$(echo "$w" | cut -c3-4)")\\$(printf %03o "0x${w%??????}")"
 	done >"$file"
 }
+
+# asked WHAT ANSWERS OPTION... : a guest that prints three letters. Does firmware know the function 0x84000050? N or Y; is the counter's highest bit set? O or o;
+# of how many times 16 bytes are vectors, from '0' on.
+#   mov x20, #0x1000000; mov w0, #0x84000000; add w0, w0, #0x50; hvc #0; mov w9, #'N'; mov w8, #'Y'; tst w0, #0x80000000; csel w9, w9, w8, ne; strb w9, [x20]
+#   mrs x0, cntvct_el0; mov w9, #'O'; mov w8, #'o'; cmp x0, #0; csel w9, w9, w8, lt; strb w9, [x20]
+#   mov x0, #0x330000; msr cpacr_el1, x0; mov x0, #0xf; msr zcr_el1, x0; isb; rdvl x9, #1; lsr x9, x9, #4; add w9, w9, #'0'; strb w9, [x20]
+#   mov w0, #0x84000000; add w0, w0, #8; hvc #0
+words asks d2a02014 52b08000 11014000 d4000002 528009c9 52800b28 7201001f 1a881129 39000289 d53be040 528009e9 52800de8 f100001f 1a88b129 39000289 \
+	d2a00660 d5181040 d28001e0 d5181200 d5033fdf 04bf5029 d344fd29 1100c129 39000289 52b08000 11002000 d4000002
+asked() {
+	local what=$1 answers=$2
+	shift 2
+	guest 10 run asks --nodefaults "$@"
+	exits "$what-exit" 0
+	has "$what" "^$answers"
+}
+asked asked-nothing 'Yo[4-@]' -m 64
+asked asked 'NO2' -m 64 --smccc-deny 0x84000050 --counter-offset 0x4000000000000000 --sve-max-vl 256
+# RAM that needs more than 48 bits of address.
+if grep -q '5[0-9] bits of guest physical address' "$output"; then
+	asked asked-high 'Yo[4-@]' -m 64M@512T
+else
+	skip asked-high "this host has no such addresses"
+fi
+
+# Where the vCPU's thread may run.
+start run -k "$QUICK" -i "$INITRD" -c1 -m 128 --vcpu-affinity 1 -p "loglevel=4 lkvmtest=sleep"
+expect "lkvm guest is up" 40
+same affinity "$(for t in /proc/"$pid"/task/*; do grep -q vcpu "$t/comm" && sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' "$t/status"; done)" 1
+kill "$pid"
+wait_exit 10
 
 # A 32-bit guest: mov r0, #0x1000000; mov r1, #'A'; strb r1, [r0]; mov r0, #0x84000000; orr r0, r0, #8 (PSCI SYSTEM_OFF); hvc #0
 words a32 e3a00401 e3a01041 e5c01000 e3a00484 e3800008 e1400070
