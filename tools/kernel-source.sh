@@ -15,6 +15,9 @@
 #                           With --once, nothing is kept for a next build.
 #   kernel_module ARCH VERSION NAME [PATCH]...
 #                           sets KERNEL_MODULE: arch/ARCH/NAME/NAME.ko for Debian's own kernel (kernel_image ARCH) from this source
+#   kernel_host_module ARCH VERSION NAME [PATCH]...
+#                           sets KERNEL_BUILT: the host's kernel (kernel_build ARCH VERSION host, with this tree's series), and KERNEL_MODULE:
+#                           arch/ARCH/NAME/NAME.ko for it, as it is when these patches follow the series
 #   kernel_style VERSION PATCH...
 #                           the kernel's own checkpatch.pl; fails when it finds something
 #
@@ -392,6 +395,37 @@ kernel_module() {
 	key=$(for f; do _patch_code "$f"; done | sha256sum | cut -c1-12)
 	dest=$lkvm_cache/kernels/$version/built/$arch-$name-$KERNEL_VERSION-$key
 	unless_stamped "$dest" "$key" with_lock "kernel-build-$version-$arch-$name" _module_build "$arch" "$version" "$name" "$KERNEL_VERSION" "$@" || exit 1
+	# shellcheck disable=SC2034
+	KERNEL_MODULE=$dest/$name.ko
+}
+
+# _host_module_build ARCH VERSION NAME RELEASE PATCH... TMP : in the folder where the host's kernel was built.
+_host_module_build() {
+	local arch=$1 version=$2 name=$3 release=$4 tree=$lkvm_cache/kernels/$2/source out=$lkvm_cache/kernels/$2/$1-host tmp=${*: -1} log make
+	shift 4
+	log=$out-$name.log
+	: >"$log"
+	_tree_hold "$version" "$tree" "${@:1:$#-1}"
+	make=(make -C "$tree" "O=$out" "ARCH=$arch_linux" "CROSS_COMPILE=$arch_triplet-" KBUILD_BUILD_TIMESTAMP=1970-01-01
+		KBUILD_BUILD_USER=lkvm KBUILD_BUILD_HOST=lkvm "-j$(nproc)" "LOCALVERSION=-$release")
+	_kernel_make "$log" "$name.ko" "${make[@]:1}" "arch/$arch_linux/$name/$name.ko"
+	"$arch_triplet-strip" -g -o "$tmp/$name.ko" "$out/arch/$arch_linux/$name/$name.ko" || die "there is no $name.ko; see $log"
+}
+
+kernel_host_module() {
+	local arch=$1 version=$2 name=$3 key dest
+	shift 3
+	kernel_series "$arch" "$version"
+	kernel_build "$arch" "$version" host ${PATCHES+"${PATCHES[@]}"}
+	if [ $# = 0 ]; then
+		KERNEL_MODULE=$(find "$KERNEL_BUILT/modules" -name "$name.ko")
+		[ -n "$KERNEL_MODULE" ] || die "there is no $name.ko in $KERNEL_BUILT: it is no module there"
+		return
+	fi
+	key=$(basename "$KERNEL_BUILT")-$(for f; do _patch_code "$f"; done | sha256sum | cut -c1-12)
+	dest=$lkvm_cache/kernels/$version/built/$name-of-$key
+	unless_stamped "$dest" "$key" with_lock "kernel-build-$version-$arch-host" _host_module_build "$arch" "$version" "$name" "$(basename "$KERNEL_BUILT")" \
+		${PATCHES+"${PATCHES[@]}"} "$@" || exit 1
 	# shellcheck disable=SC2034
 	KERNEL_MODULE=$dest/$name.ko
 }

@@ -25,6 +25,16 @@ ROWS = [  # key, what, reach, unit
     ("read-qd32", "4 KiB random read, QD32, each", "half of the others", "time"),
     ("irq", "an interrupt taken, claimed, served and completed, beside the device's own accesses", "a fifth of the PLIC in user space", "time"),
     ("exits-irq", "exits to user space per interrupt, of the interrupt controller", "0", "x"),
+    ("kvm-sbi", "a null SBI call", "less than the others", "each"),
+    ("kvm-mmio-write", "a store to MMIO, to user space and back", "less than the others", "each"),
+    ("kvm-mmio-read", "a load from MMIO, to user space and back", "less than the others", "each"),
+    ("kvm-fault-4k", "stage-2 fault of 4 KiB, the page is there in the host", "less than the others", "each"),
+    ("kvm-fault-2m", "stage-2 fault of 2 MiB, likewise (hugetlb)", "not more", "each"),
+    ("kvm-timer", "a timer that has expired: set, taken, set to never", "not more", "each"),
+    ("kvm-timer-asleep", "from a timer's deadline to its handler, guest asleep", "not more", "each"),
+    ("kvm-ipi", "an IPI to a vCPU that sleeps, on the same hart, and the switch to its thread", "not more", "each"),
+    ("kvm-switch", "an MMIO exit, two VMs in turns on one hart, without floating point", "not more", "each"),
+    ("kvm-switch-fp", "the same, floating point registers in use", "not more", "each"),
     ("exits1", "exits to user space per request, QD1", "at most 2", "x"),
     ("exits32", "exits to user space per request, QD32", "under 1", "x"),
 ]
@@ -87,6 +97,8 @@ def show(value, unit, icount):
         if icount:
             return "%.2f G instr." % (value / 1e9) if value > 1e8 else "%.1f k instr." % (value / 1e3)
         return "%.2f s" % (value / 1e9) if value > 1e8 else "%.1f us" % (value / 1e3)
+    if unit == "each":
+        return "%d instr." % value if icount else "%.2f us" % (value / 1e3)
     if unit == "x":
         return "%.2f" % value
     return "%d" % value
@@ -114,6 +126,7 @@ def main():
                 figures.setdefault(key, {})[vmm] = [(b - a) / settings["reads"] for a, b in zip(start, end)]
     for vmm, each in raw.get("irq-each", {}).items():
         figures.setdefault("irq", {})[vmm] = [a - b for a, b in zip(each, raw["irq-none"][vmm])]
+    figures.update((key, values) for key, values in raw.items() if key.startswith("kvm-"))
     if "memory-threads" in raw:
         figures["threads"] = raw["memory-threads"]
     for vmm in vmms:
@@ -124,7 +137,7 @@ def main():
             figures.setdefault("size", {})[vmm] = [settings["size"][vmm]]
 
     columns = list(vmms)
-    recorded = "kvmtool" not in vmms and settings.get("arch", "riscv64") == "riscv64"
+    recorded = "lkvm" in vmms and "kvmtool" not in vmms and settings.get("arch", "riscv64") == "riscv64"
     print("| figure | reach | " + " | ".join(columns + (["kvmtool (recorded)"] if recorded else [])) + " |")
     print("|" + " --- |" * (2 + len(columns) + recorded))
     report = {}
@@ -144,13 +157,13 @@ def main():
             spread = (max(values) - min(values)) / 2 / median if median else 0
             if len(values) > 1 and spread >= 0.005:
                 cell += " ±%.0f %%" % (100 * spread) if spread >= 0.01 else " ±0.5 %"
-            if vmm != "lkvm" and figures[key].get("lkvm"):
-                ours = statistics.median(figures[key]["lkvm"])
+            if vmm != columns[0] and figures[key].get(columns[0]):
+                ours = statistics.median(figures[key][columns[0]])
                 if ours:
                     entry["ratio"] = median / ours
                     cell += " (%.1f×" % (median / ours)
                     if len(values) > 2:
-                        entry["p"] = permutation(figures[key]["lkvm"], values)
+                        entry["p"] = permutation(figures[key][columns[0]], values)
                         cell += ", p %.2g" % entry["p"]
                     cell += ")"
             cells.append(cell)

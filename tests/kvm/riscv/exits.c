@@ -159,9 +159,9 @@ static void sbi(uint64_t arg)
 	guest_call(0, (uint64_t)r.error << 32 | (uint32_t)r.value);
 	r = guest_sbi(SBI_HSM, SBI_HSM_STATUS, 77, 0, 0);
 	guest_call(0, (uint64_t)r.error << 32 | (uint32_t)r.value);
-	r = guest_sbi(SBI_HSM, SBI_HSM_START, 77, 0, 0);
+	r = guest_sbi(SBI_HSM, SBI_HSM_START, 77, (uintptr_t)guest_start, 0);
 	guest_call(0, (uint64_t)r.error << 32 | (uint32_t)r.value);
-	r = guest_sbi(SBI_HSM, SBI_HSM_START, 0, 0, 0);
+	r = guest_sbi(SBI_HSM, SBI_HSM_START, 0, (uintptr_t)guest_start, 0);
 	guest_call(0, (uint64_t)r.error << 32 | (uint32_t)r.value);
 	for (;;)
 		;

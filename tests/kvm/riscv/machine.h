@@ -85,6 +85,9 @@ int vcpu_run(struct vcpu *v, uint64_t *ret_value);
 /* The same, and anything but this call is a FAIL of what. */
 bool vcpu_expect(struct vcpu *v, const char *what, unsigned int op, uint64_t *ret_value);
 
+/* KVM_RUN, with signals from 50 ms on: 0 or -errno. */
+int run_briefly(struct vcpu *v);
+
 /* Runs it in a thread of its own, `called` for each call, until vcpu_stop. cpu: -1 or the host CPU it stays on. */
 void vcpu_start(struct vcpu *v, int cpu, void (*called)(struct vcpu *v, unsigned int op, uint64_t value));
 /* A signal: it leaves the guest and enters it again. */
@@ -151,20 +154,32 @@ struct sbi_ret {
 	uint64_t value;
 };
 
-static inline struct sbi_ret guest_sbi(uint64_t extension, uint64_t function, uint64_t arg0, uint64_t arg1, uint64_t arg2)
+static inline struct sbi_ret guest_sbi5(uint64_t extension, uint64_t function, uint64_t arg0, uint64_t arg1, uint64_t arg2, uint64_t arg3, uint64_t arg4)
 {
 	register uint64_t a0 __asm__("a0") = arg0;
 	register uint64_t a1 __asm__("a1") = arg1;
 	register uint64_t a2 __asm__("a2") = arg2;
+	register uint64_t a3 __asm__("a3") = arg3;
+	register uint64_t a4 __asm__("a4") = arg4;
 	register uint64_t a6 __asm__("a6") = function;
 	register uint64_t a7 __asm__("a7") = extension;
 
-	__asm__ volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a6), "r"(a7) : "memory");
+	__asm__ volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a3), "r"(a4), "r"(a6), "r"(a7) : "memory");
 	return (struct sbi_ret){ (int64_t)a0, a1 };
 }
 
+static inline struct sbi_ret guest_sbi(uint64_t extension, uint64_t function, uint64_t arg0, uint64_t arg1, uint64_t arg2)
+{
+	return guest_sbi5(extension, function, arg0, arg1, arg2, 0, 0);
+}
+
+#define SBI_BASE 0x10
 #define SBI_TIME 0x54494d45
 #define SBI_IPI 0x735049
+#define SBI_RFENCE 0x52464e43
+#define SBI_SRST 0x53525354
+#define SBI_DBCN 0x4442434e
+#define SBI_STA 0x535441
 #define SBI_HSM 0x48534d
 #define SBI_HSM_START 0
 #define SBI_HSM_STOP 1
