@@ -13,7 +13,7 @@ crowd() {
 	all='' n=0
 	while [ $n -lt $guests_at_once ]; do
 		n=$((n + 1))
-		start run --nodefaults --network mode=none --loglevel=warning -m 16 -c2 -k /root/bare-memcheck -p "seconds=8 seed=$n stride=512"
+		start run --nodefaults --network mode=none --loglevel=warning -m 32 -c2 -k /root/bare-memcheck -p "seconds=8 seed=$n mib=8"
 		all="$all $pid:$console"
 	done
 	well=0

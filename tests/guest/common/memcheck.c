@@ -2,8 +2,7 @@
 /*
  * Memory that must stay what it was put to, whatever the host does with it: all of RAM is filled with numbers that tell address, owner and round, which all harts check
  * and put anew, each in its slice, and in turn in another hart's.
- * Arguments: seconds=N; stride=N bytes from number to number; seed=N; hold=N ms that numbers stay and are only read; same: equal pages, for KSM;
- * idle=N ms of sleep after each round.
+ * Arguments: seconds=N; mib=N of RAM, at most; stride=N bytes from number to number; seed=N; idle=N ms after each round in which no memory is touched.
  */
 #include "guest.h"
 
@@ -12,8 +11,7 @@
 
 extern char __bss_end[];
 
-static uint64_t first, pages, stride, seed, hold, idle, length_ms, end_time;
-static bool equal;
+static uint64_t first, pages, stride, seed, idle, length_ms, end_time;
 static volatile uint32_t arrived, turn, over, bad;
 static volatile uint64_t rounds[MAX_HARTS];
 static uint32_t written[MAX_HARTS]; /* slice -> the round it was last put in */
@@ -28,7 +26,7 @@ static uint64_t mix(uint64_t x)
 
 static uint64_t number(uint64_t address, uint32_t round)
 {
-	return mix((equal ? address % PAGE : address) ^ mix(seed << 32 | round));
+	return mix(address ^ mix(seed << 32 | round));
 }
 
 static void slice_of(unsigned int n, uint64_t *from, uint64_t *to)
@@ -90,7 +88,6 @@ static bool meet(uint32_t n)
 static void work(void *ctx)
 {
 	unsigned int hart = this_hart(), n;
-	uint64_t until;
 
 	(void)ctx;
 
@@ -100,14 +97,11 @@ static void work(void *ctx)
 			print("READY");
 		n = (hart + t) % machine.harts;
 		for (unsigned int r = 0; r < TURN && now() < end_time; r++) {
-			until = now() + ms(hold);
-			do
-				look(n);
-			while (now() < until);
+			look(n);
 			put(n, written[n] + 1);
 			rounds[hart]++;
 			if (idle)
-				doze_ms(idle);
+				delay_ms(idle);
 		}
 	}
 	look(hart);
@@ -119,11 +113,11 @@ void guest(void)
 
 	stride = arg_number("stride", 256);
 	seed = arg_number("seed", 1);
-	hold = arg_number("hold", 0);
 	idle = arg_number("idle", 0);
-	equal = arg_word("same");
 	first = ((uint64_t)__bss_end + PAGE - 1) & ~(PAGE - 1);
 	pages = (machine.ram + machine.ram_size - first) / PAGE;
+	if (pages > arg_number("mib", pages) << 8)
+		pages = arg_number("mib", 0) << 8;
 	length_ms = 1000 * arg_number("seconds", 10);
 	harts_start();
 	for (unsigned int h = 1; h < machine.harts; h++)
