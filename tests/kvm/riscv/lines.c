@@ -50,6 +50,9 @@ static void accesses(uint64_t arg)
 	/* Source 3 is raised meanwhile; a claim that nobody reads is one. */
 	__asm__ volatile("lw x0, 0(%0)" : : "r"(claim) : "memory");
 	guest_call(9, guest_read32(claim));
+	/* And x0 is none the less 0. */
+	__asm__ volatile("sw x0, 0(%0)" : : "r"(threshold) : "memory");
+	guest_call(10, guest_read32(threshold));
 	for (;;)
 		;
 }
@@ -126,7 +129,7 @@ static void access_kinds(void)
 		uint64_t value;
 	} expected[] = {
 		{ "lw", 0xfffffffffffffffe }, { "lwu", 0xfffffffe }, { "c.lw", 0xfffffffffffffffe }, { "c.lwsp", 0xfffffffffffffffe },
-		{ "lbu", 0 }, { "ld", 0 }, { "c.sw", 5 }, { "c.swsp", 6 }, { "sw-zero", 0 }, { "lw-zero", 0 },
+		{ "lbu", 0 }, { "ld", 0 }, { "c.sw", 5 }, { "c.swsp", 6 }, { "sw-zero", 0 }, { "lw-zero", 0 }, { "x0", 0 },
 	};
 	struct vm vm;
 	uint64_t v;
