@@ -14,6 +14,15 @@ static void reader(uint64_t arg)
 		guest_call(0, *(volatile uint64_t *)AREA);
 }
 
+static void read_write(uint64_t arg)
+{
+	guest_call(0, *(volatile uint64_t *)AREA);
+	*(volatile uint64_t *)AREA = arg;
+	guest_call(1, 0);
+	for (;;)
+		;
+}
+
 static void writer(uint64_t arg)
 {
 	for (uint64_t i = 0;; i++) {
@@ -105,6 +114,12 @@ static void read_only(void)
 	vcpu_enter(&vm.vcpu[0], writer, 1);
 	check(vcpu_run(&vm.vcpu[0], &value) == RUN_OTHER && !errno && vm.vcpu[0].run->exit_reason == KVM_EXIT_MMIO && vm.vcpu[0].run->mmio.is_write,
 	      "read-only-write", "a write to a read-only slot does not leave the guest");
+	/* Nor where it has read before. */
+	vcpu_enter(&vm.vcpu[0], read_write, 0x5555);
+	is(&vm, "read-only-again", 0x4444);
+	check(vcpu_run(&vm.vcpu[0], &value) == RUN_OTHER && !errno && vm.vcpu[0].run->exit_reason == KVM_EXIT_MMIO && vm.vcpu[0].run->mmio.is_write &&
+		      vm.vcpu[0].run->mmio.phys_addr == AREA && a[0] == 0x4444,
+	      "read-only-write-again", "a write to a page of a read-only slot that was read does not leave the guest");
 	vm_destroy(&vm);
 	munmap(a, PAGES * PAGE);
 }
