@@ -43,7 +43,7 @@ refuses 2 'two numbers' "$host" riscv64 --build newest --shell
 refuses 2 'no configuration .*/nosuch.config' "$host" riscv64 --build 5.10 --config nosuch --shell
 refuses 2 'no configuration /nonexistent' "$host" riscv64 --build 5.10 --config /nonexistent --shell
 refuses 2 'say --build' "$host" riscv64 --config nosuch --shell
-refuses 2 'leave --kernel and --build away' "$host" riscv64 --build 5.10 --kernel-module series --shell
+refuses 2 'takes a folder of patches' "$host" riscv64 --build 5.10 --kernel-module /bin/sh --shell
 refuses 2 'no script /nonexistent' "$host" arm64 --script /nonexistent
 refuses 2 'I do not know x86' "$here/try" x86
 refuses 2 '--mode wants a value' "$here/try" arm64 --mode
