@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic plic-5.10 arm64
+# hosts: plic plic-5.10 arm64 s390x
 # limit: 150
 # Bad input: one sentence on stderr that names the thing, status 1 (2 for usage), and nothing left behind.
 
@@ -33,7 +33,8 @@ refused no-kernel 1 "missing" -k missing
 refused kernel-folder 1 "/tmp" -k /tmp
 refused kernel-text 1 "text" -k text
 refused kernel-empty 1 "empty" -k empty
-refused kernel-short 1 "short" -k short
+# A raw kernel of s390x does not say how long it is.
+[ "$ARCH" = s390x ] || refused kernel-short 1 "short" -k short
 refused gzip-short 1 "short.gz" -k short.gz
 refused elf-wild 1 "wild.elf" -k wild.elf
 refused no-initrd 1 "nothere" -k "$IMAGE" -i nothere
@@ -41,7 +42,9 @@ refused no-disk 1 "nodisk" $K -d nodisk
 refused cpus-0 12 "cpus" $K -c 0
 refused cpus-many 12 "cpus|vCPU|hart" $K -c 5000
 refused cpus-word 12 "cpus" $K -c two
-refused mem-small 1 "[Mm]emory|RAM|mem" -k "$IMAGE" -i "$INITRD" -m 32
+small=32
+[ "$ARCH" != s390x ] || small=8
+refused mem-small 1 "[Mm]emory|RAM|mem" -k "$IMAGE" -i "$INITRD" -m $small
 refused mem-word 12 "mem" -k "$IMAGE" -m lots
 refused option 2 "frobnicate" $K --frobnicate
 refused vsock 12 "vsock" $K --vsock 3
@@ -50,6 +53,14 @@ refused netmode 12 "mode" $K --network mode=carrier-pigeon
 refused share 1 "noshare" $K --9p noshare,tag
 printf '{\n  "cpus": 2,\n  "mem" 3\n}\n' >bad.json
 refused json 12 "bad.json.*3|line 3" --config bad.json
+if [ "$ARCH" = s390x ]; then
+	refused facility 12 "facilit" $K --hide-facility 20000
+	refused facility-word 12 "facilit" $K --hide-facility vectors
+	refused firmware 1 "firmware" --firmware text -m 256
+	refused dtb 1 "device tree" $K --dump-dtb out.dtb
+	refused transport 12 "ccw|transport" $K --virtio-transport mmio
+	refused tty 12 "console" $K --tty 1
+fi
 command_of 10 frobnicate
 same command "$status" 2
 has command-said "frobnicate" "$errors"
