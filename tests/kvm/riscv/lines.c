@@ -261,6 +261,7 @@ static void shared_lines(void)
 
 int main(void)
 {
+	static void (*const tests[])(void) = { access_kinds, other_interrupts, shared_lines };
 	struct vm vm;
 	bool has;
 
@@ -271,8 +272,7 @@ int main(void)
 		skip("lines", "this host's KVM has no PLIC");
 		return finish();
 	}
-	access_kinds();
-	other_interrupts();
-	shared_lines();
+	for (unsigned int i = 0; i < ARRAY_SIZE(tests) && !said_failures; i++)
+		tests[i]();
 	return finish();
 }
