@@ -55,7 +55,7 @@ if [ -b /dev/zram0 ]; then
 	begin 'mib=2 idle=4000 seconds=20'
 	while alive; do pressure out "$pid" 2>/dev/null; done
 	finish swap
-	more swap-was $(($(vm pswpin) - before)) 2000
+	more swap-was $(($(vm pswpin) - before)) 64
 
 	# All memory for huge pages, and back: pages are moved and swapped out to make room for them.
 	before=$(($(vm pgmigrate_success) + $(vm pswpout)))
@@ -89,8 +89,8 @@ if [ -d $thp ]; then
 	done
 	finish huge
 	more huge-first "$huge" 40000
-	more huge-split $(($(vm thp_split_page) - split)) 50
-	more huge-collapsed $(($(vm thp_collapse_alloc) - made)) 50
+	more huge-split $(($(vm thp_split_page) - split)) 8
+	more huge-collapsed $(($(vm thp_collapse_alloc) - made)) 8
 else
 	skip huge "this kernel has no transparent huge pages"
 fi
