@@ -26,7 +26,13 @@ for line in 'kvm [1]: hypervisor extension available' 'lkvm: a line' 'random: cr
 done
 same quiet "$taken" ""
 noticed 'WARNING: of an earlier test' "$COMPLAINTS" >/dev/null
+mount -t debugfs none /sys/kernel/debug 2>/dev/null
 kernel_mark complaints
 same earlier "$(kernel_said complaints "$COMPLAINTS")" ""
 # The driver shall not take these for the kernel's.
 kernel_mark "test $TEST"
+# After its first complaint, one while it booted as well, lockdep is silent.
+if [ -f /proc/lockdep_stats ]; then
+	same lockdep "$(sed -n 's/^ *debug_locks: *//p' /proc/lockdep_stats)" 1
+fi
+[ "${FLAVOUR%-debug}" = "$FLAVOUR" ] || check debug "this kernel has no lockdep or no kmemleak" [ -f /proc/lockdep_stats -a -f /sys/kernel/debug/kmemleak ]

@@ -85,7 +85,7 @@ done
 limit=$((deaths / 3 * 2 + 100))
 if [ $least_used -le $limit ]; then ok used; else not_ok used "each third of $deaths deaths costs $least_used KiB or more"; fi
 if [ $least_slab -le $limit ]; then ok slab; else not_ok slab "each third of $deaths deaths costs $least_slab KiB or more of slabs, page tables and stacks"; fi
-if [ $early -le $((deaths / 4)) ]; then ok killed; else not_ok killed "$early of $deaths were over before: $(head -n 1 victim.console)"; fi
+if [ $early -le $((deaths / 2)) ]; then ok killed; else not_ok killed "$early of $deaths were over before: $(head -n 1 victim.console)"; fi
 if [ -w $leaks ]; then
 	# What is not found twice, five seconds after it was made, is lost.
 	for n in 1 2; do
