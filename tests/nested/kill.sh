@@ -16,7 +16,7 @@ counts() {
 	echo 3 >/proc/sys/vm/drop_caches
 	# What a hart has at hand counts as used until it is asked back.
 	for cache in /sys/kernel/slab/kvm*/shrink; do
-		[ ! -w "$cache" ] || echo 1 >"$cache"
+		[ -f /proc/lockdep_stats ] || [ ! -w "$cache" ] || echo 1 >"$cache"
 	done
 	objects=$(awk '/^kvm/ { n += $2 } END { print n + 0 }' /proc/slabinfo)
 	used=$(awk '/^(MemTotal):/ { n += $2 } /^(MemFree|Cached|Buffers):/ { n -= $2 } END { print n }' /proc/meminfo)
@@ -40,10 +40,19 @@ victim() {
 	wait $pid 2>/dev/null
 }
 
+# none WHAT : no object of KVM's is left. Lockdep takes asking them back for a deadlock with rmmod, of Linux 5.10's SLUB itself: there kmemleak must do.
+none() {
+	if [ -f /proc/lockdep_stats ]; then
+		skip "$1" "with lockdep, what harts have at hand cannot be told from what is used"
+	else
+		same "$1" "$objects" 0
+	fi
+}
+
 # settled : waits until KVM's objects are gone, which are freed late.
 settled() {
 	tries=0
-	while counts; [ "$objects" != 0 ] && [ $tries -lt 20 ]; do
+	while counts; [ "$objects" != 0 ] && [ ! -f /proc/lockdep_stats ] && [ $tries -lt 20 ]; do
 		tries=$((tries + 1))
 		sleep 1
 	done
@@ -53,7 +62,7 @@ settled() {
 for n in $(seq 12); do victim "$n" 400000; done
 settled
 used_before=$used slab_before=$slab
-same quiet "$objects" 0
+none quiet
 early=0
 
 # A guest that lives is seen by each of the counts.
@@ -78,7 +87,7 @@ for part in 1 2 3; do
 		n=$((n + 1))
 	done
 	settled
-	same objects-$part "$objects" 0
+	none objects-$part
 	[ $((used - used_before)) -gt $least_used ] || least_used=$((used - used_before))
 	[ $((slab - slab_before)) -gt $least_slab ] || least_slab=$((slab - slab_before))
 done
