@@ -37,6 +37,7 @@ static const struct {
 	{ "csch-withdraws", WITHDRAW },
 	{ "last-used-path", "is not said" },
 	{ "sigp-start-runs", "a CPU that SIGP has started goes on by chance" },
+	{ "restart-again", "a CPU that SIGP restarts as soon as it is stopped goes on by chance" },
 	{ "flags-shown", "the ORB's flags are not in the status" },
 	{ "initial-status", "there is no intermediate status" },
 	{ "zero-condition", "there is no intermediate status" },
