@@ -110,15 +110,20 @@ int s390x_start_vcpu(struct machine *m, unsigned int i, uint64_t mask, uint64_t 
 
 /* ---- orders; the lock is held ---- */
 
+/* Whoever runs finds what has failed. */
+static void call_attention(struct machine *m)
+{
+	for (unsigned int i = 0; i < m->n_vcpus; i++)
+		atomic_store(&s390x_state(m)->cpu[i].attention, true);
+}
+
 static void failed(struct machine *m, unsigned int i, int code, const char *what)
 {
 	struct s390x_state *s = s390x_state(m);
 
 	if (!s->failure.code)
 		err_set(&s->failure, code, "vCPU %u: KVM does not %s: %s", i, what, err_name(code));
-	/* Whoever runs finds it. */
-	for (unsigned int k = 0; k < m->n_vcpus; k++)
-		atomic_store(&s->cpu[k].attention, true);
+	call_attention(m);
 }
 
 void s390x_failed(struct machine *m, int code)
@@ -128,10 +133,9 @@ void s390x_failed(struct machine *m, int code)
 	pthread_mutex_lock(&s->lock);
 	if (!s->failure.code)
 		err_set(&s->failure, code, "KVM does not take an interruption for the guest: %s", err_name(code));
-	for (unsigned int i = 0; i < m->n_vcpus; i++) {
-		atomic_store(&s->cpu[i].attention, true);
+	call_attention(m);
+	for (unsigned int i = 0; i < m->n_vcpus; i++)
 		m->hv->ops->vcpu_kick(m->vcpu[i].hv);
-	}
 	pthread_mutex_unlock(&s->lock);
 }
 
