@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic arm64 s390x plic-5.10* plic-6.12
+# hosts: plic plic-kernel-* plic-5.10* plic-6.12 arm64 s390x
 # limit: 30
 # A test of the tests: what the host's kernel complains of is noticed, and nothing else. The driver looks after each test.
 

@@ -35,10 +35,10 @@ for program in /root/kvm/kvm-*; do
 	# And what it does not: what is loaded from MMIO into x0 is stored from it, hart ids are cut to 32 bits, blocks are not split for a dirty log and
 	# mapped whatever the slot's host address is, and what user space writes to sip wakes nobody.
 	irqs-plic-6.*) defect='^FAIL (wfi-written|timer-loaded-[a-z]*):' ;;
-	irqs-plic-kernel-6.*) defect='^FAIL wfi-written:' ;;
-	mmio-plic-kernel-6.*) defect='^FAIL sd-x0-after-ld-x0:' ;;
-	sbi-plic-6.* | sbi-plic-kernel-6.*) defect='^FAIL hsm-(status|start)-wide:' ;;
-	stage2-plic-6.* | stage2-plic-kernel-6.*) defect='^FAIL (dirty-hugetlb-2m: KVM_RUN: File exists|hugetlb-odd: .*status 0xe)' ;;
+	irqs-plic-kernel*-6.*) defect='^FAIL wfi-written:' ;;
+	mmio-plic-kernel*-6.*) defect='^FAIL sd-x0-after-ld-x0:' ;;
+	sbi-plic-6.* | sbi-plic-kernel*-6.*) defect='^FAIL hsm-(status|start)-wide:' ;;
+	stage2-plic-6.* | stage2-plic-kernel*-6.*) defect='^FAIL (dirty-hugetlb-2m: KVM_RUN: File exists|hugetlb-odd: .*status 0xe)' ;;
 	esac
 	if [ -n "$defect" ] && [ "$status" = 1 ]; then
 		grep -a '^FAIL' "$console" | grep -avE "$defect" >"$console.others"
