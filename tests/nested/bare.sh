@@ -231,7 +231,7 @@ for test in $bare; do
 		for n in 10 11; do
 			case $FLAVOUR in
 			# KVM of arch/riscv/kernel/linux-5.10 gives the guest its access fault.
-			plic-5.10*)
+			*-5.10*)
 				guest 20 run $base -k /root/bare-exits -p "end=$n"
 				same "end-$n" "$status" 4
 				has "end-$n-says" '^FAIL trap: hart 0: cause [17] at'

@@ -72,11 +72,12 @@ fed=''
 # MiB that network tests transfer in each direction: a sum of one takes Hercules seconds.
 MIB=4
 [ "$ARCH" != s390x ] || MIB=1
-# What guests must do without on this host. KVM of Debian's 6.12 in protected mode offers pointer authentication and makes it UNDEFINED;
-# tests/kvm/arm64/ptrauth.c tests that, and arch/arm64/kernel has the cure.
-without=''
+# What guests are told on this host. KVM of Debian's 6.12 in protected mode offers pointer authentication and makes it UNDEFINED;
+# tests/kvm/arm64/ptrauth.c tests that, and arch/arm64/kernel has the cure. plic-5.10's kernel has a PLIC: plic-kernel-5.10 is that host with it.
+told=''
 case $FLAVOUR-$(uname -r) in
-arm64-protected-6.12*+deb*) without=--disable-ptrauth ;;
+arm64-protected-6.12*+deb*) told=--disable-ptrauth ;;
+plic-5.10*) told='--irqchip plic' ;;
 esac
 
 # start ARGUMENT... : `lkvm ARGUMENT...` in the background. Its output is $console, its errors are $errors.
@@ -85,9 +86,10 @@ start() {
 	console=$LOGS/$TEST.$guests.console
 	errors=$LOGS/$TEST.$guests.errors
 	: >"$console"
-	if [ "$1" = run ] && [ -n "$without" ]; then
+	if [ "$1" = run ] && [ -n "$told" ]; then
 		shift
-		set -- run "$without" "$@"
+		# shellcheck disable=SC2086
+		set -- run $told "$@"
 	fi
 	if [ -n "$fed" ]; then
 		"$LKVM" "$@" <"$fed" >"$console" 2>"$errors" &

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic plic-5.10* aia arm64 s390x
+# hosts: plic plic-5.10* plic-kernel-5.10 aia arm64 s390x
 # limit: 150
 # All devices busy at once on two harts, Debian's kernel: every interrupt arrives, and once.
 
