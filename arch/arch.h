@@ -134,6 +134,14 @@ struct arch_ops {
 	int (*create_vcpu)(struct machine *m, unsigned int i, struct err *e);
 	/* After all vCPUs: creates the interrupt controller, in the kernel or on the bus. */
 	int (*create_irqchip)(struct machine *m, struct err *e);
+	/*
+	 * The interrupt controller's state, with vCPUs stopped: how many bytes it takes, written when that is no more than len; or -errno. It is loaded into a machine like this one,
+	 * after the vCPUs' registers and what drives the lines. -EINVAL: it is none of such a machine. Reset: as after creation, but lines keep their levels. All three NULL:
+	 * no such thing yet.
+	 */
+	int64_t (*save_irqchip)(struct machine *m, void *buf, size_t len);
+	int (*load_irqchip)(struct machine *m, const void *buf, size_t len, struct err *e);
+	int (*reset_irqchip)(struct machine *m, struct err *e);
 	/* Gives out the next free interrupt source. */
 	int (*alloc_irq)(struct machine *m, enum irq_trigger preferred, struct irq_line *ret, struct err *e);
 	/*

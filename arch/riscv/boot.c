@@ -4,11 +4,8 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "arch/riscv/aia.h"
-#include "arch/riscv/plic_kernel.h"
 #include "arch/riscv/riscv.h"
 #include "base/endian.h"
-#include "hw/plic.h"
 
 #define KERNEL_ALIGN MIB(2) /* RV64 kernels map themselves with 2 MiB pages */
 
@@ -60,24 +57,9 @@ static int set_state(struct machine *m, unsigned int i, uint32_t state, struct e
 	return 0;
 }
 
-/* The PLIC as it was when made: its own saved form with everything but the header zero. */
-static int reset_plic(struct plic *plic, struct err *e)
-{
-	size_t size = plic_save(plic, NULL, 0);
-	CLEANUP_FREE uint8_t *buf = calloc(1, size);
-	const size_t header = offsetof(struct plic_state, priority);
-
-	if (!buf)
-		return err_set(e, -ENOMEM, "not enough memory to restart the guest");
-	plic_save(plic, buf, size);
-	memset(buf + header, 0, size - header);
-	return plic_load(plic, buf, size, e);
-}
-
 /* Back to power-on: harts, interrupt controller, RAM. Devices are their owner's business, and have been reset before. */
 static int restart(struct machine *m, struct err *e)
 {
-	struct riscv_state *s = riscv_state(m);
 	int r;
 
 	for (unsigned int i = 0; i < m->n_vcpus; i++) {
@@ -87,9 +69,7 @@ static int restart(struct machine *m, struct err *e)
 		if (r < 0)
 			return r;
 	}
-	if (s->aia)
-		aia_reset(s->aia);
-	r = s->plic ? reset_plic(s->plic, e) : s->plic_kernel ? plic_kernel_reset(s->plic_kernel, e) : 0;
+	r = riscv_reset_irqchip(m, e);
 	if (r < 0)
 		return r;
 	/* Nothing of the last run is left, and the host gets its pages back; huge pages may refuse, then the kernel clears what it needs. */

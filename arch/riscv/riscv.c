@@ -141,6 +141,37 @@ static int alloc_irq(struct machine *m, enum irq_trigger preferred, struct irq_l
 	return 0;
 }
 
+static int64_t save_irqchip(struct machine *m, void *buf, size_t len)
+{
+	struct riscv_state *s = riscv_state(m);
+
+	return s->aia	      ? aia_save(s->aia, buf, len) :
+	       s->plic_kernel ? plic_kernel_save(s->plic_kernel, buf, len) :
+				(int64_t)plic_save(s->plic, buf, len);
+}
+
+static int load_irqchip(struct machine *m, const void *buf, size_t len, struct err *e)
+{
+	struct riscv_state *s = riscv_state(m);
+
+	return s->aia	      ? aia_load(s->aia, buf, len, e) :
+	       s->plic_kernel ? plic_kernel_load(s->plic_kernel, buf, len, e) :
+				plic_load(s->plic, buf, len, e);
+}
+
+int riscv_reset_irqchip(struct machine *m, struct err *e)
+{
+	struct riscv_state *s = riscv_state(m);
+
+	if (s->plic_kernel)
+		return plic_kernel_reset(s->plic_kernel, e);
+	if (s->aia)
+		aia_reset(s->aia);
+	else
+		plic_reset(s->plic);
+	return 0;
+}
+
 static void stat_irqchip(struct machine *m, void (*fn)(void *ctx, const char *name, uint64_t value), void *ctx)
 {
 	struct riscv_state *s = riscv_state(m);
@@ -180,6 +211,9 @@ const struct arch_ops arch_riscv64 = {
 	.prepare = prepare,
 	.create_vcpu = create_vcpu,
 	.create_irqchip = create_irqchip,
+	.save_irqchip = save_irqchip,
+	.load_irqchip = load_irqchip,
+	.reset_irqchip = riscv_reset_irqchip,
 	.alloc_irq = alloc_irq,
 	.load = riscv_load,
 	.handle_exit = riscv_handle_exit,

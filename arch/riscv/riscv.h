@@ -80,6 +80,9 @@ static inline bool riscv_reg_missing(int r)
 	return r == -2 /* ENOENT */ || r == -22 /* EINVAL */ || r == -95 /* EOPNOTSUPP */;
 }
 
+/* riscv.c: with vCPUs stopped; lines keep their levels. */
+int riscv_reset_irqchip(struct machine *m, struct err *e);
+
 /* isa.c */
 struct riscv_ext {
 	const char *name; /* the register's: "zbb"; for ISA extensions the device tree's as well */
