@@ -206,6 +206,81 @@ int reg_give_all(struct hv_vcpu *vcpu, bool (*name)(uint64_t id, char name[48]),
 	return MAX(n, 0);
 }
 
+/* What is saved of a vCPU: its MP state, then id and value of each register, without gaps. */
+struct saving {
+	uint8_t *buf;
+	size_t len, used;
+	bool unreadable;
+};
+
+static void save_bytes(struct saving *s, const void *data, size_t n)
+{
+	if (s->len - MIN(s->used, s->len) >= n)
+		memcpy(s->buf + s->used, data, n);
+	s->used += n;
+}
+
+static void save_reg(void *ctx, const struct arch_reg *reg)
+{
+	struct saving *s = ctx;
+
+	s->unreadable |= !reg->readable;
+	save_bytes(s, &reg->id, sizeof(reg->id));
+	save_bytes(s, reg->value, reg->size);
+}
+
+int64_t machine_save_vcpu(struct machine *m, unsigned int i, void *buf, size_t len)
+{
+	struct saving s = { .buf = buf, .len = len };
+	uint32_t state;
+	int r = m->hv->ops->get_mp_state(m->vcpu[i].hv, &state);
+
+	if (r < 0)
+		return r;
+	save_bytes(&s, &state, sizeof(state));
+	r = m->arch->for_each_reg(m, i, save_reg, &s);
+	return r < 0 ? r : s.unreadable ? -EIO : (int64_t)s.used;
+}
+
+/* A register that cannot be written must have the value already. */
+static int load_reg(struct hv_vcpu *vcpu, uint64_t id, const uint8_t *value, unsigned int size)
+{
+	uint8_t aligned[256] __attribute__((aligned(8))), is[256] __attribute__((aligned(8)));
+	int r;
+
+	memcpy(aligned, value, size);
+	r = vcpu->hv->ops->set_reg(vcpu, id, aligned);
+	if (r < 0 && vcpu->hv->ops->get_reg(vcpu, id, is) >= 0 && !memcmp(is, aligned, size))
+		return 0;
+	return r;
+}
+
+int machine_load_vcpu(struct machine *m, unsigned int i, const void *buf, size_t len, struct err *e)
+{
+	struct hv_vcpu *vcpu = m->vcpu[i].hv;
+	const uint8_t *at = buf, *end = at + len;
+	uint32_t state;
+	uint64_t id;
+	int r;
+
+	if (len < sizeof(state))
+		return err_set(e, -EINVAL, "the saved state of vCPU %u is cut off", i);
+	memcpy(&state, at, sizeof(state));
+	for (at += sizeof(state); at < end; at += reg_size(id)) {
+		if ((size_t)(end - at) < sizeof(id))
+			return err_set(e, -EINVAL, "the saved state of vCPU %u is cut off", i);
+		memcpy(&id, at, sizeof(id));
+		at += sizeof(id);
+		if (reg_size(id) > 256 || (size_t)(end - at) < reg_size(id))
+			return err_set(e, -EINVAL, "the saved state of vCPU %u is cut off", i);
+		r = load_reg(vcpu, id, at, reg_size(id));
+		if (r < 0)
+			return err_set(e, r, "vCPU %u is not like the saved one: KVM refuses register 0x%" PRIx64 " (%s)", i, id, err_name(r));
+	}
+	r = m->hv->ops->set_mp_state(vcpu, state);
+	return r < 0 ? err_set(e, r, "vCPU %u cannot be in the saved state %u (%s)", i, state, err_name(r)) : 0;
+}
+
 void reg_dump(struct hv_vcpu *vcpu, const struct reg_dumped *rows, unsigned int n_rows, char *buf, size_t len)
 {
 	size_t used = 0;

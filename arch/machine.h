@@ -39,6 +39,13 @@ int reg_give(struct hv_vcpu *vcpu, uint64_t id, bool probe, bool (*name)(uint64_
  */
 int reg_give_all(struct hv_vcpu *vcpu, bool (*name)(uint64_t id, char name[48]), void (*fn)(void *ctx, const struct arch_reg *reg), void *ctx);
 
+/*
+ * All that KVM tells of a vCPU that does not run, registers and what it is doing (MP state): how many bytes it takes, written when that is no more than len; or -errno. Loaded into
+ * one that has not run: -EINVAL when it is none of its kind, which is also so when a register cannot be written and has another value.
+ */
+int64_t machine_save_vcpu(struct machine *m, unsigned int i, void *buf, size_t len);
+int machine_load_vcpu(struct machine *m, unsigned int i, const void *buf, size_t len, struct err *e);
+
 /* Four to a line. */
 struct reg_dumped {
 	const char *name;

@@ -120,13 +120,13 @@ static void add_root_node(struct machine *m, void (*write)(void *, struct dt *),
 	m->node[m->n_nodes - 1].root = true;
 }
 
-static void keep(struct lkvm_vm *vm, void (*destroy)(void *), void *dev)
+static void keep(struct lkvm_vm *vm, const struct vm_device_ops *ops, void *dev)
 {
-	vm->device[vm->n_devices++] = (struct vm_device){ destroy, dev };
+	vm->device[vm->n_devices++] = (struct vm_device){ ops, dev };
 }
 
-/* The two faces under which the machine keeps a platform device: how it is freed, and how it stands in the tree. */
-#define PLATFORM_DEVICE(type)                                                                      \
+/* The faces under which the machine keeps a platform device: how it stands in the tree, how it is freed, and more of its operations. */
+#define PLATFORM_DEVICE(type, ...)                                                                 \
 	static void type##_free(void *dev)                                                         \
 	{                                                                                          \
 		type##_destroy(dev);                                                               \
@@ -134,12 +134,25 @@ static void keep(struct lkvm_vm *vm, void (*destroy)(void *), void *dev)
 	static void type##_node(void *dev, struct dt *dt)                                          \
 	{                                                                                          \
 		type##_write_dt(dev, dt);                                                          \
-	}
+	}                                                                                          \
+	static const struct vm_device_ops type##_ops = { .destroy = type##_free, __VA_ARGS__ };
 
-PLATFORM_DEVICE(uart8250)
-PLATFORM_DEVICE(goldfish_rtc)
-PLATFORM_DEVICE(pl031)
-PLATFORM_DEVICE(cfi_flash)
+/* One that has a state. */
+#define STATE_DEVICE(type)                                                                         \
+	static void type##_save_state(void *dev, void *state)                                      \
+	{                                                                                          \
+		type##_save(dev, state);                                                           \
+	}                                                                                          \
+	static int type##_load_state(void *dev, const void *state)                                 \
+	{                                                                                          \
+		return type##_load(dev, state);                                                    \
+	}                                                                                          \
+	PLATFORM_DEVICE(type, .state_size = sizeof(struct type##_state), .save = type##_save_state, .load = type##_load_state)
+
+STATE_DEVICE(uart8250)
+STATE_DEVICE(goldfish_rtc)
+STATE_DEVICE(pl031)
+STATE_DEVICE(cfi_flash)
 PLATFORM_DEVICE(poweroff)
 PLATFORM_DEVICE(pvpanic)
 
@@ -199,7 +212,7 @@ static int add_uarts(struct lkvm_vm *vm, struct err *e)
 			r = uart8250_create(&uc, m->bus, &vm->uart[i], e);
 		if (r < 0)
 			return r;
-		keep(vm, uart8250_free, vm->uart[i]);
+		keep(vm, &uart8250_ops, vm->uart[i]);
 		add_node(m, uart8250_node, vm->uart[i]);
 	}
 	/* What a kernel takes when no console= is given, and what a bare earlycon means. */
@@ -221,7 +234,7 @@ static int add_goldfish_rtc(struct lkvm_vm *vm, const struct irq_line *irq, stru
 
 	if (r < 0)
 		return r;
-	keep(vm, goldfish_rtc_free, rtc);
+	keep(vm, &goldfish_rtc_ops, rtc);
 	add_node(m, goldfish_rtc_node, rtc);
 	return 0;
 }
@@ -240,7 +253,7 @@ static int add_pl031(struct lkvm_vm *vm, const struct irq_line *irq, struct err 
 
 	if (r < 0)
 		return r;
-	keep(vm, pl031_free, rtc);
+	keep(vm, &pl031_ops, rtc);
 	add_node(m, pl031_node, rtc);
 	add_root_node(m, rtc_clock_node, rtc);
 	return 0;
@@ -276,7 +289,7 @@ static int add_flash(struct lkvm_vm *vm, struct err *e)
 	if (r < 0)
 		return r;
 	m->next_slot++;
-	keep(vm, cfi_flash_free, flash);
+	keep(vm, &cfi_flash_ops, flash);
 	add_node(m, cfi_flash_node, flash);
 	return 0;
 }
@@ -304,7 +317,7 @@ int vm_add_platform_devices(struct lkvm_vm *vm, struct err *e)
 
 		if ((r = poweroff_create(&pc, m->bus, &p, e)) < 0)
 			return r;
-		keep(vm, poweroff_free, p);
+		keep(vm, &poweroff_ops, p);
 		add_node(m, poweroff_node, p);
 		add_root_node(m, syscon_node, p);
 	}
@@ -314,7 +327,7 @@ int vm_add_platform_devices(struct lkvm_vm *vm, struct err *e)
 
 		if ((r = pvpanic_create(&pc, m->bus, &p, e)) < 0)
 			return r;
-		keep(vm, pvpanic_free, p);
+		keep(vm, &pvpanic_ops, p);
 		add_node(m, pvpanic_node, p);
 	}
 	return 0;
@@ -690,6 +703,6 @@ void vm_remove_devices(struct lkvm_vm *vm)
 	while (vm->n_devices) {
 		struct vm_device *d = &vm->device[--vm->n_devices];
 
-		d->destroy(d->dev);
+		d->ops->destroy(d->dev);
 	}
 }

@@ -42,9 +42,17 @@ struct vm_virtio {
 	char name[16];		  /* "blk0" */
 };
 
+struct vm_device_ops {
+	void (*destroy)(void *dev);
+	/* The device's plain state, with vCPUs stopped; state_size 0: it has none. load: -EINVAL for what cannot be. */
+	size_t state_size;
+	void (*save)(void *dev, void *state);
+	int (*load)(void *dev, const void *state);
+};
+
 /* A platform device: destroyed in reverse order of creation. */
 struct vm_device {
-	void (*destroy)(void *dev);
+	const struct vm_device_ops *ops;
 	void *dev;
 };
 
@@ -115,6 +123,18 @@ void vm_event(struct lkvm_vm *vm, enum lkvm_event_type type);
 /* Like lkvm_create with a hypervisor given (tests). */
 int vm_create_on(const struct lkvm_config *config, const struct lkvm_callbacks *callbacks, struct hv *hv,
 		 struct lkvm_vm **ret, struct err *e);
+
+/* state.c */
+/*
+ * The whole state of a paused VM (lkvm_pause) but for its RAM, which is the caller's to copy: how many bytes it takes, written to buf (aligned as malloc does) when that is no
+ * more than len; or -errno, -EBUSY when it is not paused, -EOPNOTSUPP where the architecture cannot yet.
+ */
+int64_t vm_save(struct lkvm_vm *vm, void *buf, size_t len, struct err *e);
+/*
+ * The same into a VM of the same configuration that was not started yet; RAM comes before or after. Once started it goes on where the other was paused. -EINVAL: it is no
+ * state of such a VM; after a failure the VM is good for nothing but lkvm_destroy.
+ */
+int vm_load(struct lkvm_vm *vm, const void *buf, size_t len, struct err *e);
 
 /* control.c: the runtime socket, whose clients are each served by a short-lived thread */
 /*

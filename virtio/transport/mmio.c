@@ -502,6 +502,27 @@ void virtio_mmio_destroy(struct virtio_mmio *m)
 	free(m);
 }
 
+uint32_t virtio_mmio_save(struct virtio_mmio *m)
+{
+	uint32_t isr;
+
+	coalescer_drain(m->config.coalescer);
+	pthread_mutex_lock(&m->isr_lock);
+	isr = m->isr;
+	pthread_mutex_unlock(&m->isr_lock);
+	return isr;
+}
+
+int virtio_mmio_load(struct virtio_mmio *m, uint32_t status)
+{
+	if (status & ~(INTERRUPT_USED | INTERRUPT_CONFIG))
+		return -EINVAL;
+	pthread_mutex_lock(&m->isr_lock);
+	isr_set(m, status);
+	pthread_mutex_unlock(&m->isr_lock);
+	return 0;
+}
+
 void virtio_mmio_write_dt(const struct virtio_mmio *m, struct dt *dt)
 {
 	dt_begin(dt, "virtio_mmio@%" PRIx64, m->config.base);

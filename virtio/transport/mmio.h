@@ -39,6 +39,13 @@ int virtio_mmio_create(struct virtio_device *vd, struct bus *bus, const struct v
 void virtio_mmio_destroy(struct virtio_mmio *m);
 DEFINE_CLEANUP(virtio_mmio, virtio_mmio_destroy)
 
+/*
+ * What the transport keeps beside the device's own state: InterruptStatus, and with it a level line. While the device is paused; loaded after the device, whose queues have been
+ * notified by then. Edges that are under way are the interrupt controller's state. -EINVAL: no such status.
+ */
+uint32_t virtio_mmio_save(struct virtio_mmio *m);
+int virtio_mmio_load(struct virtio_mmio *m, uint32_t status);
+
 /* "virtio,mmio" node. */
 void virtio_mmio_write_dt(const struct virtio_mmio *m, struct dt *dt);
 
