@@ -3,6 +3,7 @@
 #include "guest.h"
 
 #define MAX_SOURCES 1024
+#define CLAIMS_OF_EACH 32 /* of a source by a hart in one trap: several times the requests of a whole phase */
 
 void irq_external(void);
 
@@ -142,7 +143,7 @@ static void call(unsigned int source)
 void irq_external(void)
 {
 	unsigned int hart = this_hart();
-	uint32_t source;
+	uint32_t source, n = 0, end = CLAIMS_OF_EACH * machine.n_sources * machine.harts;
 
 	if (machine.aia) {
 		while ((source = (uint32_t)(csr_swap(0x15c, 0) >> 16))) {
@@ -154,6 +155,10 @@ void irq_external(void)
 		return;
 	}
 	while ((source = plic_claim(hart))) {
+		if (++n > end) {
+			fail("interrupt", "hart %u has claimed %u times in one trap, source %u the last, and there is always one more", hart, n, source);
+			guest_end();
+		}
 		call(source);
 		plic_complete(hart, source);
 		if (irq_single_claim)
