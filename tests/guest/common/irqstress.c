@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Interrupts under load: disks, entropy and serial ports at once, on all harts. Every used buffer must be noticed through an interrupt, and with one
- * request at a time every interrupt must find exactly one.
+ * request at a time every interrupt must find exactly one. Then devices are reset in the middle of it.
  * Arguments: requests=N of each device and phase.
  */
 #include "irqstress.h"
@@ -273,6 +273,134 @@ static bool phase(const char *name, unsigned int depth, bool single, uint32_t wa
 	return ok;
 }
 
+/* --- resets --- */
+
+/* Who is interrupted for a device that is reset under its feet looks at nothing but the status. */
+static void on_victim(void *ctx)
+{
+	struct load *l = ctx;
+
+	write32(l->v->at->base + V_ACK, read32(l->v->at->base + V_ISR));
+	fence();
+	__atomic_fetch_add(&l->irqs, 1, __ATOMIC_SEQ_CST);
+}
+
+static bool is_used(void *ctx)
+{
+	struct load *l = ctx;
+
+	return virtio_used(l->v) != l->v->seen;
+}
+
+static bool is_told(void *ctx)
+{
+	return __atomic_load_n(&((struct load *)ctx)->irqs, __ATOMIC_SEQ_CST);
+}
+
+/* Nothing that the device did before is under way when this returns: the register takes its lock. */
+static void settle(struct load *l)
+{
+	write32(l->v->at->base + V_QUEUE_SEL, 0);
+}
+
+static uint32_t came_late; /* interrupts of devices that had been reset */
+
+/* How far it has come when the device is reset. */
+enum stage { STAGE_ASKED, STAGE_SOON, STAGE_PENDING, STAGE_TOLD, STAGES };
+
+static void nothing(void *ctx)
+{
+}
+
+/* What a hart was interrupted for until now it has taken when this returns. */
+static void taken_by(unsigned int hart)
+{
+	delay_ms(1);
+	if (hart != this_hart())
+		run_on(hart, nothing, NULL);
+}
+
+static bool as_new(const char *what, struct load *l, bool ok)
+{
+	if (!ok)
+		fail("resets", "%s has %s after a reset", l->name, what);
+	return ok;
+}
+
+/* With requests in flight and their interrupts at every stage. What was under way may still come, one in service and one behind it; then the device is as new. */
+static bool reset_once(struct load *l, enum stage stage, unsigned int round)
+{
+	struct vdev *v = l->v;
+	const struct place *at = v->at;
+	unsigned int hart = stage == STAGE_PENDING ? this_hart() : round % machine.harts;
+	uint32_t late, len;
+	uint16_t used;
+	bool ok;
+
+	irq_enable(at->irq, hart, true);
+	l->irqs = 0;
+	if (stage == STAGE_PENDING)
+		interrupts_off();
+	for (unsigned int s = 0; s < VQ_SLOTS; s++) {
+		submit(l, s);
+		virtio_kick(v);
+	}
+	if (stage == STAGE_SOON)
+		for (volatile unsigned int i = 0; i < 500 * (round % 7); i++)
+			;
+	if ((stage == STAGE_PENDING && !wait_ms(LOST_MS, is_used, l)) || (stage == STAGE_TOLD && !wait_ms(LOST_MS, is_told, l))) {
+		interrupts_on();
+		fail("resets", "lost: %s does not answer", l->name);
+		return false;
+	}
+	if (stage == STAGE_PENDING)
+		settle(l);
+	late = __atomic_load_n(&l->irqs, __ATOMIC_SEQ_CST);
+	write32(at->base + V_STATUS, 0);
+	ok = as_new("a status", l, !read32(at->base + V_STATUS) && !read32(at->base + V_ISR));
+	used = virtio_used(v);
+	interrupts_on();
+	taken_by(hart);
+	late = __atomic_load_n(&l->irqs, __ATOMIC_SEQ_CST) - late;
+	came_late += late;
+	ok = ok && as_new("used buffers", l, virtio_used(v) == used) && as_new("interrupts", l, late <= 2);
+	if (!ok || !as_new("no start", l, virtio_start(v, at)))
+		return false;
+	l->irqs = 0;
+	l->slot[0].serial = 0;
+	submit(l, 0);
+	virtio_kick(v);
+	ok = wait_ms(LOST_MS, is_told, l);
+	taken_by(hart);
+	if (!ok || l->irqs != 1 || virtio_pop(v, &len) || !right(l, 0, len)) {
+		fail("resets", "%s: %u interrupts for the first request after a reset, used %u", l->name, l->irqs, virtio_used(v));
+		return false;
+	}
+	irq_enable(at->irq, hart, false);
+	return true;
+}
+
+static void resets(uint32_t rounds)
+{
+	uint64_t start = now();
+	bool ok = true;
+
+	interrupts_on();
+	for (unsigned int i = 0; i < n_loads; i++) {
+		if (!loads[i].v)
+			continue;
+		irq_setup(loads[i].v->at->irq, false, on_victim, &loads[i]);
+		for (unsigned int round = 0; ok && round < rounds; round++)
+			ok = reset_once(&loads[i], round % STAGES, round);
+	}
+	interrupts_off();
+	print("# resets: %u of each, %u interrupts came after one, %lu ms", rounds, came_late, in_us(now() - start) / 1000);
+	if (ok)
+		pass("resets");
+}
+
+/* --- all of it --- */
+
 static bool add_virtio(uint32_t id, unsigned int n, const char *name)
 {
 	struct load *l = &loads[n_loads];
@@ -327,5 +455,6 @@ void guest(void)
 	for (unsigned int i = 0; i < n_loads; i++)
 		for (unsigned int h = 0; h < machine.harts; h++)
 			irq_enable(loads[i].v ? loads[i].v->at->irq : loads[i].uart->irq, h, false);
+	resets(4 * STAGES + requests / 10);
 	edges(&vdev[2]);
 }
