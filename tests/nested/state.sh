@@ -42,7 +42,7 @@ loads="disk=disk0 disk=disk1 rng"
 for chip in $chips; do
 	# shellcheck disable=SC2086
 	good "restart-$chip" 3 restart irqstress $loads irqchip=$chip cpus=2 params=requests=20
-	[ "$ARCH" != arm64 ] || good restart-gic 3 restart gic irqchip=$chip cpus=2
+	[ "$ARCH" != arm64 ] || good restart-gic 3 restart gic rng irqchip=$chip cpus=2
 	# shellcheck disable=SC2086
 	good "pause-$chip" 1 pause irqstress $loads irqchip=$chip cpus=2 params=requests=150
 	[ "$ARCH" = riscv64 ] || continue
