@@ -32,6 +32,7 @@ struct aia {
 	int fd;
 	struct aia_config config;
 	uint32_t n_ids;
+	bool upper_lost; /* see aia_n_delivered() */
 	struct hv_lines *lines; /* n_sources + 1: there is no source 0 */
 };
 
@@ -68,6 +69,21 @@ static uint32_t hart_bits(unsigned int n)
 	return bits;
 }
 
+/* Emulated, do registers of an interrupt file have an upper half? Before the guest runs nobody else looks at them. */
+static bool loses_upper_halves(struct aia *a)
+{
+	const uint64_t eie0 = KVM_DEV_RISCV_AIA_IMSIC_MKATTR(0, IMSIC_EIE0);
+	unsigned long v = (unsigned long)UINT64_C(0x100000000), is = v, none = 0;
+	uint32_t mode = 0;
+
+	if (attr(a, KVM_DEV_RISCV_AIA_GRP_CONFIG, KVM_DEV_RISCV_AIA_CONFIG_MODE, &mode, false) < 0 || mode != KVM_DEV_RISCV_AIA_MODE_EMUL)
+		return false;
+	attr(a, KVM_DEV_RISCV_AIA_GRP_IMSIC, eie0, &v, true);
+	attr(a, KVM_DEV_RISCV_AIA_GRP_IMSIC, eie0, &is, false);
+	attr(a, KVM_DEV_RISCV_AIA_GRP_IMSIC, eie0, &none, true);
+	return is != v;
+}
+
 static int configure(struct aia *a, struct err *e)
 {
 	const struct aia_config *c = &a->config;
@@ -95,6 +111,7 @@ static int configure(struct aia *a, struct err *e)
 	r = attr(a, KVM_DEV_RISCV_AIA_GRP_CTRL, KVM_DEV_RISCV_AIA_CTRL_INIT, NULL, true);
 	if (r < 0)
 		return err_set(e, r, "KVM cannot set up its AIA (%s): try --irqchip plic", err_name(r));
+	a->upper_lost = loses_upper_halves(a);
 	return 0;
 }
 
@@ -148,6 +165,11 @@ void aia_destroy(struct aia *a)
 unsigned int aia_n_sources(const struct aia *a)
 {
 	return a->config.n_sources;
+}
+
+unsigned int aia_n_delivered(const struct aia *a)
+{
+	return a->upper_lost ? 31 : a->n_ids;
 }
 
 int aia_line(struct aia *a, unsigned int source, enum irq_trigger preferred, struct irq_line *ret)

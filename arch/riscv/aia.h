@@ -39,6 +39,11 @@ void aia_destroy(struct aia *a);
 DEFINE_CLEANUP(aia, aia_destroy)
 
 unsigned int aia_n_sources(const struct aia *a);
+/*
+ * How many interrupts a hart can be sure to get: identities 1 to this. KVM (seen in 6.12) changes no more than the lower half of a register of an interrupt file that it emulates,
+ * so that of each 64 identities 32 are never enabled.
+ */
+unsigned int aia_n_delivered(const struct aia *a);
 /* The line of a source, 1 to aia_n_sources(); else -EINVAL. Line operations are thread-safe. */
 int aia_line(struct aia *a, unsigned int source, enum irq_trigger preferred, struct irq_line *ret);
 

@@ -16,6 +16,7 @@ static struct {
 	uint32_t domaincfg, sourcecfg[1024], target[1024], ip[32], ie[32];
 	uint64_t imsic[HARTS][256];
 	unsigned int lost; /* writes that an inactive source did not take, or delivery before its registers */
+	bool halves;	   /* registers of an interrupt file change in their lower half only */
 	unsigned int fail; /* this access, counted down, fails; 0: none */
 } chip;
 
@@ -52,14 +53,14 @@ static int device_attr(struct hv *hv, int fd, uint32_t group, uint64_t number, v
 	if (chip.fail && !--chip.fail)
 		return -EBUSY;
 	if (group == KVM_DEV_RISCV_AIA_GRP_CONFIG && !set) {
-		memcpy(value, &(uint32_t){ IDS }, 4);
+		memcpy(value, &(uint32_t){ number == KVM_DEV_RISCV_AIA_CONFIG_MODE ? KVM_DEV_RISCV_AIA_MODE_EMUL : IDS }, 4);
 	} else if (group == KVM_DEV_RISCV_AIA_GRP_APLIC) {
 		return aplic(number, value, set);
 	} else if (group == KVM_DEV_RISCV_AIA_GRP_IMSIC) {
 		uint64_t *reg = &chip.imsic[KVM_DEV_RISCV_AIA_IMSIC_GET_VCPU(number)][KVM_DEV_RISCV_AIA_IMSIC_GET_ISEL(number)];
 
 		if (set)
-			memcpy(reg, value, sizeof(unsigned long));
+			memcpy(reg, value, chip.halves ? sizeof(uint32_t) : sizeof(unsigned long));
 		else
 			memcpy(value, reg, sizeof(unsigned long));
 	}
@@ -148,10 +149,14 @@ int main(void)
 	}
 	CHECK(strstr(e.text, "not of a machine"));
 	CHECK_EQ(memcmp(&was, &chip, sizeof(was)), 0);
+	chip.halves = true;
 	other = make(64, &other_hv);
+	CHECK_EQ(aia_n_delivered(a), IDS);
+	CHECK_EQ(aia_n_delivered(other), 31);
 	CHECK_EQ(aia_load(other, buf, (size_t)size, NULL), -EINVAL);
 	aia_destroy(other);
 	hv_destroy(other_hv);
+	chip = was;
 
 	/* KVM's refusals are passed on. */
 	more = calloc(1, (size_t)size);

@@ -137,6 +137,9 @@ static int alloc_irq(struct machine *m, enum irq_trigger preferred, struct irq_l
 
 	if (r < 0)
 		return err_set(e, -ENOSPC, "all %u interrupts are taken: use fewer devices", n - 1);
+	if (s->aia && n == m->n_vcpus * aia_n_delivered(s->aia) + 1)
+		log_warning(m->log, "this host's KVM delivers %u interrupts to each hart through the AIA that it emulates, and there are more: use fewer devices, more vCPUs, or --irqchip plic",
+			    aia_n_delivered(s->aia));
 	s->next_irq++;
 	return 0;
 }
