@@ -9,15 +9,15 @@ dd if=/dev/zero of=disk1 bs=64K count=1 2>/dev/null
 real=$LKVM
 base="--nodefaults --network mode=none --loglevel=warning -c2 -m 64 -d disk0 --rng"
 case $ARCH in
-riscv64) base="$base -d disk1 --irqchip plic" limit=40 guests="irqstress plic" ;;
+riscv64) base="$base -d disk1 --irqchip plic" limit=40 bare="irqstress plic" ;;
 s390x)
 	base="$base --balloon" limit=30
-	guests="css-sense css-instructions css-ccw css-orb css-data css-functions css-reports css-measure css-hostile vccw-commands vccw-storm"
+	bare="css-sense css-instructions css-ccw css-orb css-data css-functions css-reports css-measure css-hostile vccw-commands vccw-storm"
 	;;
 esac
 
 # found : the last guest said what is wrong, or came to no end.
-found() { [ "$status" = hung ] || grep -aq '^FAIL ' "$console"; }
+found() { [ "$status" = hung ] || grep -saq '^FAIL ' "$console"; }
 
 for LKVM in "$real" /root/mutants/*; do
 	name=${LKVM##*/}
@@ -27,7 +27,7 @@ for LKVM in "$real" /root/mutants/*; do
 	hold-ignored) skip "$name" "nobody pauses a bare guest here"; continue ;;
 	turn-without-time) skip "$name" "no command is slow enough for a bare guest"; continue ;;
 	esac
-	for try in $guests; do
+	for try in $bare; do
 		# shellcheck disable=SC2086
 		guest $limit run $base -k "/root/bare-$try" -p "requests=60"
 		! found || break
