@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 # hosts: plic plic-5.10 plic-kernel aia arm64
-# limit: 200
+# limit: 300
 # A running guest whose machine's state is taken away and given back (tests/state.c): no interrupt is lost or doubled, and the guest itself says so.
 
-# state WHAT HOW GUEST NAME=VALUE... : sets $status; the guest's words are $console.
+# state WHAT HOW GUEST NAME=VALUE... : sets $status; the guest's words are $console. GUEST is a kernel, or the name of a bare one.
 state() {
 	local what=$1 how=$2 guest=$3
 	shift 3
+	[ -f "$guest" ] || guest=/root/bare-$guest
 	console=$LOGS/$TEST.$what.console errors=$LOGS/$TEST.$what.errors
-	timeout -s KILL $((90 * PATIENCE)) /root/state "$how" "/root/bare-$guest" mem=64 network=mode=none loglevel=warning "$@" >"$console" 2>"$errors" </dev/null
+	timeout -s KILL $((90 * PATIENCE)) /root/state "$how" "$guest" mem=64 network=mode=none loglevel=warning "$@" >"$console" 2>"$errors" </dev/null
 	status=$?
 }
 
@@ -63,3 +64,14 @@ for chip in $chips; do
 	# shellcheck disable=SC2086
 	good "model-move-$chip" 1 move plicstress $disks irqchip=$chip cpus=3 "params=$words"
 done
+
+# Linux moves, too, from its first instructions on.
+[ "$ARCH" = riscv64 ] || exit 0
+random disk.img 16
+before=$(sum disk.img)
+state linux move "$QUICK" initrd="$INITRD" disk=disk.img rng balloon irqchip=${chips%% *} cpus=2 mem=128 "params=console=ttyS0 loglevel=4 lkvmtest=disk,pattern"
+exits linux 0
+has linux-read "^guest: disk 16777216 bytes, before $before"
+has linux-write "^guest: disk after $(sum disk.img)"
+has linux-memory "^guest: pattern done"
+hasnt linux-memory-kept "^guest: pattern [0-9]* has changed"
