@@ -3,6 +3,8 @@
  * SBI, call by call: what comes back in a0 and a1, what leaves the guest and with what, and which registers are kept (all others). The calls are made with the
  * vCPU's registers set by user space, see insn.h.
  */
+#include <sys/utsname.h>
+
 #include "insn.h"
 
 #define SUCCESS 0
@@ -412,6 +414,59 @@ static void hart_life(void)
 	vm_destroy(&vm);
 }
 
+/* KVM on Linux before 5.16 is this repository's. */
+static bool is_ours(void)
+{
+	struct utsname name;
+	unsigned int major, minor;
+
+	return !uname(&name) && sscanf(name.release, "%u.%u", &major, &minor) == 2 && (major < 5 || (major == 5 && minor < 16));
+}
+
+/*
+ * Started while its thread is not in KVM_RUN: user space, which may be saving the VM, finds it where it will begin; and what user space sets after that stays.
+ * Interrupts from before the call are gone; one that is sent after it is there when the hart begins.
+ */
+static void started_asleep(void)
+{
+	static const struct call ipi = { "hsm-start-asleep-ipi", SBI_IPI, 0, { 2, 0 }, RETURNS, SUCCESS, 0 };
+	static const struct call start = { "hsm-start-asleep", SBI_HSM, SBI_HSM_START, { 1, CODE + 0x900, 0x5150 }, RETURNS, SUCCESS, 0 };
+	uint64_t x[32];
+	struct vm vm;
+	struct vcpu *v = &vm.vcpu[1];
+	int r;
+
+	if (!is_ours()) {
+		skip("hsm-start-asleep", "upstream's KVM resets a hart only when it runs");
+		return;
+	}
+	vm_create(&vm, 2);
+	for (unsigned int n = 0; n < 32; n++)
+		x[n] = pattern(n, 7);
+	regs_set(v, x);
+	reg_set(v, REG_CSR(satp), UINT64_C(8) << 60 | 0x1234);
+	expect(&vm.vcpu[0], &ipi);
+	expect(&vm.vcpu[0], &start);
+	check(!(sip(v) & SIP_SSIP), "hsm-start-no-ipi", "sip is 0x%" PRIx64, sip(v));
+	check(reg_get(v, reg_x(0)) == CODE + 0x900 && reg_get(v, reg_x(A0)) == 1 && reg_get(v, reg_x(A0 + 1)) == 0x5150 && !reg_get(v, REG_CSR(satp)), "hsm-start-seen",
+	      "pc is 0x%" PRIx64 ", a0 0x%" PRIx64 ", a1 0x%" PRIx64 ", satp 0x%" PRIx64, reg_get(v, reg_x(0)), reg_get(v, reg_x(A0)), reg_get(v, reg_x(A0 + 1)),
+	      reg_get(v, REG_CSR(satp)));
+	insn_put(&vm, CODE + 0x900, STORE_TO_0);
+	insn_put(&vm, CODE + 0xa00, STORE_TO_0);
+	reg_set(v, reg_x(0), CODE + 0xa00);
+	r = run_to_end(v);
+	check(!r && reg_get(v, reg_x(0)) == CODE + 0xa04, "hsm-start-set", "KVM_RUN: %d, exit %u, pc 0x%" PRIx64, r, v->run->exit_reason, reg_get(v, reg_x(0)));
+	vm_destroy(&vm);
+
+	vm_create(&vm, 2);
+	expect(&vm.vcpu[0], &start);
+	expect(&vm.vcpu[0], &ipi);
+	insn_put(&vm, CODE + 0x900, STORE_TO_0);
+	r = run_to_end(v);
+	check(!r && sip(v) & SIP_SSIP, "hsm-start-ipi", "KVM_RUN: %d, exit %u, sip is 0x%" PRIx64, r, v->run->exit_reason, sip(v));
+	vm_destroy(&vm);
+}
+
 /* Suspended, with an interrupt that waits already: it does not. Its registers are kept. */
 static void suspend(void)
 {
@@ -530,6 +585,7 @@ int main(void)
 	disabled();
 	ipi_masks();
 	hart_life();
+	started_asleep();
 	suspend();
 	timer();
 	steal_time();
