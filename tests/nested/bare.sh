@@ -109,7 +109,7 @@ esac
 virtio_console="--console virtio"
 case $FLAVOUR in
 aia) chips="plic aia" ;;
-plic-kernel*) chips=plic-kernel ;;
+plic-kernel* | plic-5.10-kasan) chips=plic-kernel ;;
 arm64-gicv2) chips="gicv2m gicv2" ;;
 arm64*) chips="gicv3-its gicv3" ;;
 *) chips=plic ;;
@@ -137,7 +137,7 @@ for test in $bare; do
 			dd if=/dev/zero of=source$n bs=64K count=1 2>/dev/null
 			disks="$disks -d source$n"
 		done
-		[[ $FLAVOUR != plic-kernel* ]] || words="$words edge"
+		[ "$chips" != plic-kernel ] || words="$words edge"
 		for n in 1 3 8; do
 			# shellcheck disable=SC2086
 			bare "plicstress-$n" plicstress --irqchip "${chips%% *}" -c$n $disks -p "$words"

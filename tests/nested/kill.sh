@@ -8,14 +8,16 @@ deaths=60
 [ -z "$FULL" ] || deaths=1000
 mount -t debugfs none /sys/kernel/debug 2>/dev/null
 leaks=/sys/kernel/debug/kmemleak
+caches='kvm*'
+[ "${FLAVOUR%-kasan}" = "$FLAVOUR" ] || caches='*'
 dd if=/dev/zero of=disk0 bs=64K count=1 2>/dev/null
 
 # counts : the objects of KVM's caches; slab memory, page tables, kernel stacks and all other used memory in KiB.
 counts() {
 	sync
 	echo 3 >/proc/sys/vm/drop_caches
-	# What a hart has at hand counts as used until it is asked back.
-	for cache in /sys/kernel/slab/kvm*/shrink; do
+	# What a hart has at hand counts as used until it is asked back, and so does what KASAN keeps for whoever still uses it, of each cache apart.
+	for cache in /sys/kernel/slab/$caches/shrink; do
 		[ -f /proc/lockdep_stats ] || [ ! -w "$cache" ] || echo 1 >"$cache"
 	done
 	objects=$(awk '/^kvm/ { n += $2 } END { print n + 0 }' /proc/slabinfo)

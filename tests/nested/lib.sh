@@ -73,10 +73,11 @@ fed=''
 MIB=4
 [ "$ARCH" != s390x ] || MIB=1
 # What guests are told on this host. KVM of Debian's 6.12 in protected mode offers pointer authentication and makes it UNDEFINED;
-# tests/kvm/arm64/ptrauth.c tests that, and arch/arm64/kernel has the cure. plic-5.10's kernel has a PLIC: plic-kernel-5.10 is that host with it.
+# tests/kvm/arm64/ptrauth.c tests that, and arch/arm64/kernel has the cure. plic-5.10's kernel has a PLIC: plic-kernel-5.10 is that host with it, and KASAN shall see it.
 told=''
 case $FLAVOUR-$(uname -r) in
 arm64-protected-6.12*+deb*) told=--disable-ptrauth ;;
+plic-5.10-kasan-*) ;;
 plic-5.10*) told='--irqchip plic' ;;
 esac
 
