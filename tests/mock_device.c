@@ -123,11 +123,12 @@ static void reset(void *dev)
 	m->resets++;
 }
 
-static void save(void *dev, void *state)
+static int save(void *dev, void *state)
 {
 	struct mock_device *m = dev;
 
 	memcpy(state, m->config, sizeof(m->config));
+	return 0;
 }
 
 static int load(void *dev, const void *state)

@@ -18,7 +18,7 @@ struct p9_device {
 };
 
 struct p9_state {
-	uint32_t msize, n_fids;
+	uint32_t msize, reserved;
 };
 
 static int64_t p9_serve(void *dev, struct chain *c)
@@ -60,11 +60,13 @@ static void p9_dev_reset(void *dev)
 	p9_reset(&p->server);
 }
 
-static void p9_save(void *dev, void *state)
+/* Fids are files that are open here. */
+static int p9_save(void *dev, void *state)
 {
 	const struct p9_device *p = dev;
 
-	*(struct p9_state *)state = (struct p9_state){ .msize = p->server.msize, .n_fids = p->server.n_fids };
+	*(struct p9_state *)state = (struct p9_state){ .msize = p->server.msize };
+	return p->server.n_fids ? -EOPNOTSUPP : 0;
 }
 
 static int p9_load(void *dev, const void *state)
@@ -72,10 +74,8 @@ static int p9_load(void *dev, const void *state)
 	const struct p9_state *s = state;
 	struct p9_device *p = dev;
 
-	if (s->msize && (s->msize < P9_MIN_MSIZE || s->msize > P9_MAX_MSIZE))
+	if ((s->msize && (s->msize < P9_MIN_MSIZE || s->msize > P9_MAX_MSIZE)) || s->reserved)
 		return -EINVAL;
-	if (s->n_fids)
-		return -EOPNOTSUPP;
 	p9_reset(&p->server);
 	p->server.msize = s->msize;
 	return 0;

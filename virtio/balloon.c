@@ -216,11 +216,12 @@ static void balloon_reset(void *dev)
 	b->stats = (struct virtio_balloon_stats){ 0 };
 }
 
-static void balloon_save(void *dev, void *state)
+static int balloon_save(void *dev, void *state)
 {
 	const struct balloon *b = dev;
 
 	*(struct balloon_state *)state = b->s;
+	return 0;
 }
 
 /* Ring slots of the statistics queue that are taken and not given back. */

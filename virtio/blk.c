@@ -491,11 +491,12 @@ static void blk_reset(void *dev)
 	blk->pushed = 0;
 }
 
-static void blk_save(void *dev, void *state)
+static int blk_save(void *dev, void *state)
 {
 	const struct blk *blk = dev;
 
 	*(struct blk_state *)state = (struct blk_state){ .writeback = blk->writeback };
+	return 0;
 }
 
 static int blk_load(void *dev, const void *state)

@@ -343,9 +343,10 @@ static void console_reset(void *dev)
 	memset(c->s.port, 0, sizeof(c->s.port));
 }
 
-static void console_save(void *dev, void *state)
+static int console_save(void *dev, void *state)
 {
 	memcpy(state, &((struct console *)dev)->s, sizeof(struct console_state));
+	return 0;
 }
 
 static int console_load(void *dev, const void *state)

@@ -706,6 +706,7 @@ int64_t virtio_save(struct virtio_device *vd, void *buf, size_t len)
 	size_t size = save_size(vd);
 	struct save_header h;
 	char *at = buf;
+	int r = 0;
 
 	if (!buf)
 		return size;
@@ -723,9 +724,9 @@ int64_t virtio_save(struct virtio_device *vd, void *buf, size_t len)
 		memcpy(at, &vd->queue[i].q.s, sizeof(struct queue_state));
 	memset(at, 0, vd->class->state_size);
 	if (vd->class->save)
-		vd->class->save(vd->dev, at);
+		r = vd->class->save(vd->dev, at);
 	virtio_unlock(vd);
-	return size;
+	return r < 0 ? r : (int64_t)size;
 }
 
 static int load_locked(struct virtio_device *vd, const char *buf, struct err *e)

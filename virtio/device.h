@@ -63,7 +63,7 @@ struct virtio_class {
 	int (*resume)(void *dev);
 	/* After quiesce, on device reset: back to the state after creation. May be NULL. */
 	void (*reset)(void *dev);
-	void (*save)(void *dev, void *state);
+	int (*save)(void *dev, void *state); /* -errno when it has what cannot go elsewhere */
 	int (*load)(void *dev, const void *state); /* -errno when the state is not one */
 	void (*destroy)(void *dev); /* not locked; after quiesce */
 };
@@ -275,7 +275,7 @@ void virtio_offer_access_platform(struct virtio_device *vd);
 void virtio_pause(struct virtio_device *vd);
 void virtio_resume(struct virtio_device *vd);
 /*
- * A serial picture of virtio_state, each queue_state, and the device's own state: its size, or -errno (-EBUSY when not paused, -ENOSPC). Size query with buf NULL.
+ * A serial picture of virtio_state, each queue_state, and the device's own state: its size, or -errno (-EBUSY when not paused, -ENOSPC, the device's). Size query with buf NULL.
  * virtio_load wants a device in its state after creation, of the same class, features and queues, and of a transport that has said which sort of driver it has. It activates (class->activate), then class->load,
  * and notifies every queue, since the interrupt's own state is the transport's. Both while paused.
  */

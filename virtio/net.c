@@ -646,9 +646,10 @@ static void net_reset(void *dev)
 	apply(net);
 }
 
-static void net_save(void *dev, void *state)
+static int net_save(void *dev, void *state)
 {
 	memcpy(state, &((struct net *)dev)->s, sizeof(struct net_state));
+	return 0;
 }
 
 static int net_load(void *dev, const void *state)
