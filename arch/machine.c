@@ -224,7 +224,11 @@ static void save_reg(void *ctx, const struct arch_reg *reg)
 {
 	struct saving *s = ctx;
 
-	s->unreadable |= !reg->readable;
+	/* One that is too large has no value here. */
+	if (!reg->readable) {
+		s->unreadable = true;
+		return;
+	}
 	save_bytes(s, &reg->id, sizeof(reg->id));
 	save_bytes(s, reg->value, reg->size);
 }
@@ -275,10 +279,10 @@ int machine_load_vcpu(struct machine *m, unsigned int i, const void *buf, size_t
 			return err_set(e, -EINVAL, "the saved state of vCPU %u is cut off", i);
 		r = load_reg(vcpu, id, at, reg_size(id));
 		if (r < 0)
-			return err_set(e, r, "vCPU %u is not like the saved one: KVM refuses register 0x%" PRIx64 " (%s)", i, id, err_name(r));
+			return err_set(e, -EINVAL, "vCPU %u is not like the saved one: KVM refuses register 0x%" PRIx64 " (%s)", i, id, err_name(r));
 	}
 	r = m->hv->ops->set_mp_state(vcpu, state);
-	return r < 0 ? err_set(e, r, "vCPU %u cannot be in the saved state %u (%s)", i, state, err_name(r)) : 0;
+	return r < 0 ? err_set(e, -EINVAL, "vCPU %u cannot be in the saved state %u (%s)", i, state, err_name(r)) : 0;
 }
 
 void reg_dump(struct hv_vcpu *vcpu, const struct reg_dumped *rows, unsigned int n_rows, char *buf, size_t len)

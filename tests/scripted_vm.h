@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "arch/riscv/riscv.h"
+#include "base/endian.h"
 #include "base/sys.h"
 #include "hv/scripted.h"
 #include "tests/test.h"
@@ -146,6 +147,29 @@ static inline void tv_done(struct test_vm *t)
 	close(t->kernel_fd);
 	close(t->console[0]);
 	close(t->console[1]);
+}
+
+/* From guest code in C (STEP_CALL): an access of the guest's, as KVM and lkvm would treat it. */
+static inline void tv_guest_put(struct lkvm_vm *vm, struct hv_vcpu *vcpu, uint64_t gpa, uint64_t v, unsigned int len)
+{
+	uint8_t data[8];
+
+	put_le64(data, v);
+	if (hv_scripted_guest_write(vcpu->hv, gpa, data, len))
+		return;
+	coalescer_drain(vm->machine.coalescer);
+	bus_write(vm->machine.bus, &vm->machine.vcpu[vcpu->id].reader, gpa, data, len);
+}
+
+static inline uint32_t tv_guest_get(struct lkvm_vm *vm, struct hv_vcpu *vcpu, uint64_t gpa, unsigned int len)
+{
+	uint8_t data[8] = { 0 };
+
+	if (!hv_scripted_guest_read(vcpu->hv, gpa, data, len)) {
+		coalescer_drain(vm->machine.coalescer);
+		bus_read(vm->machine.bus, &vm->machine.vcpu[vcpu->id].reader, gpa, data, len);
+	}
+	return get_le32(data);
 }
 
 /* What the guest printed so far. */

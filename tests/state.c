@@ -52,7 +52,6 @@ static int again(struct lkvm_vm *vm, struct err *e)
 		virtio_lock(vm->virtio[i].vd);
 		virtio_set_status(vm->virtio[i].vd, 0);
 		virtio_unlock(vm->virtio[i].vd);
-		virtio_resume(vm->virtio[i].vd);
 	}
 	return vm->machine.arch->load(&vm->machine, e);
 }

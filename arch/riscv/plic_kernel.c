@@ -20,7 +20,8 @@ static int set(struct plic_kernel *p, uint32_t group, uint64_t attr, void *value
 {
 	int r = p->hv->ops->device_attr(p->hv, p->fd, group, attr, value, true);
 
-	return r < 0 ? err_set(e, r, "KVM's PLIC refuses %s (%s): try --irqchip plic", what, err_name(r)) : 0;
+	/* Once it is made, another one is no help. */
+	return r < 0 ? err_set(e, r, "KVM's PLIC refuses %s (%s)%s", what, err_name(r), p->lines ? "" : ": try --irqchip plic") : 0;
 }
 
 bool plic_kernel_present(struct hv *hv)

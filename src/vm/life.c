@@ -159,19 +159,32 @@ static void *loop_main(void *ctx)
 	return NULL;
 }
 
+/* False: it is not new any more. */
+static bool leave_created(struct lkvm_vm *vm)
+{
+	bool created;
+
+	pthread_mutex_lock(&vm->pause_lock);
+	pthread_mutex_lock(&vm->lock);
+	created = vm->state == VM_CREATED;
+	if (created) {
+		vm->state = VM_RUNNING;
+		vm->started_ns = sys_now_ns();
+	}
+	pthread_mutex_unlock(&vm->lock);
+	/* As vm_load() leaves them. */
+	for (unsigned int i = 0; created && i < vm->n_virtio; i++)
+		virtio_resume(vm->virtio[i].vd);
+	pthread_mutex_unlock(&vm->pause_lock);
+	return created;
+}
+
 static int start(struct lkvm_vm *vm, struct err *e)
 {
 	int r;
 
-	pthread_mutex_lock(&vm->lock);
-	if (vm->state != VM_CREATED) {
-		pthread_mutex_unlock(&vm->lock);
+	if (!leave_created(vm))
 		return err_set(e, -EBUSY, "this virtual machine was started before");
-	}
-	vm->state = VM_RUNNING;
-	vm->started_ns = sys_now_ns();
-	pthread_mutex_unlock(&vm->lock);
-
 	r = sys_thread_start(loop_main, vm, "lkvm-loop", &vm->loop_thread);
 	if (r < 0)
 		return err_set(e, r, "a thread cannot be started: %s", err_name(r));

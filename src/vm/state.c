@@ -45,6 +45,15 @@ static struct head head_of(const struct lkvm_vm *vm)
 	};
 }
 
+static const char *const part_name[] = {
+	[PART_HEAD] = "head",
+	[PART_VCPU] = "vCPU",
+	[PART_DEVICE] = "platform device",
+	[PART_VIRTIO] = "virtio device",
+	[PART_TRANSPORT] = "transport of virtio device",
+	[PART_IRQCHIP] = "interrupt controller",
+};
+
 /* --- saving: save_part() gives each its room, NULL when there is too little, and takes what it needs --- */
 
 typedef int64_t (*part_save)(struct lkvm_vm *vm, unsigned int i, void *buf, size_t len);
@@ -58,7 +67,7 @@ static void save_part(struct walk *w, enum part_kind kind, unsigned int i, part_
 		return;
 	n = save(w->vm, i, room ? w->to + at : NULL, room);
 	if (n < 0) {
-		w->r = err_set(w->e, (int)n, "part %u of kind %d of the machine's state cannot be saved: %s", i, kind, err_name((int)n));
+		w->r = err_set(w->e, (int)n, "the state of %s %u cannot be saved: %s", part_name[kind], i, err_name((int)n));
 		return;
 	}
 	end = at + round_up((size_t)n, 8);
@@ -153,7 +162,7 @@ static void load_part(struct walk *w, enum part_kind kind, unsigned int i, part_
 			return;
 		}
 	}
-	w->r = err_set(w->e, -EINVAL, "the saved state is not of a machine like this one, or cut off: part %u of kind %d is not where it belongs", i, kind);
+	w->r = err_set(w->e, -EINVAL, "the saved state is not of a machine like this one, or cut off: %s %u is not where it belongs", part_name[kind], i);
 }
 
 static int load_head(struct lkvm_vm *vm, unsigned int i, const void *buf, size_t len, struct err *e)
@@ -201,6 +210,7 @@ static void load_all(void *ctx)
 	struct walk *w = ctx;
 	struct lkvm_vm *vm = w->vm;
 
+	/* Until the start: what comes after this may be the RAM. */
 	for (unsigned int i = 0; i < vm->n_virtio; i++)
 		virtio_pause(vm->virtio[i].vd);
 	load_part(w, PART_HEAD, 0, load_head);
@@ -215,8 +225,6 @@ static void load_all(void *ctx)
 	load_part(w, PART_IRQCHIP, 0, load_irqchip);
 	if (w->r >= 0 && w->used != w->len)
 		w->r = err_set(w->e, -EINVAL, "the saved state is longer than this machine's");
-	for (unsigned int i = 0; i < vm->n_virtio; i++)
-		virtio_resume(vm->virtio[i].vd);
 }
 
 /* --- both --- */
@@ -250,10 +258,14 @@ int64_t vm_save(struct lkvm_vm *vm, void *buf, size_t len, struct err *e)
 int vm_load(struct lkvm_vm *vm, const void *buf, size_t len, struct err *e)
 {
 	struct walk w = { .vm = vm, .from = buf, .len = len, .e = e };
+	bool created;
 	int r;
 
 	pthread_mutex_lock(&vm->pause_lock);
-	r = vm->state == VM_CREATED ? run(&w, load_all) : err_set(e, -EBUSY, "this virtual machine was started before");
+	pthread_mutex_lock(&vm->lock);
+	created = vm->state == VM_CREATED;
+	pthread_mutex_unlock(&vm->lock);
+	r = created ? run(&w, load_all) : err_set(e, -EBUSY, "this virtual machine was started before");
 	pthread_mutex_unlock(&vm->pause_lock);
 	return r;
 }

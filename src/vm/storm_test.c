@@ -27,24 +27,12 @@ static uint32_t next(uint64_t *state)
 
 static void put(struct hv_vcpu *vcpu, uint64_t gpa, uint64_t v, unsigned int len)
 {
-	uint8_t data[8];
-
-	put_le64(data, v);
-	if (hv_scripted_guest_write(vcpu->hv, gpa, data, len))
-		return;
-	coalescer_drain(vm->machine.coalescer);
-	bus_write(vm->machine.bus, &vm->machine.vcpu[vcpu->id].reader, gpa, data, len);
+	tv_guest_put(vm, vcpu, gpa, v, len);
 }
 
 static uint32_t get(struct hv_vcpu *vcpu, uint64_t gpa, unsigned int len)
 {
-	uint8_t data[8] = { 0 };
-
-	if (!hv_scripted_guest_read(vcpu->hv, gpa, data, len)) {
-		coalescer_drain(vm->machine.coalescer);
-		bus_read(vm->machine.bus, &vm->machine.vcpu[vcpu->id].reader, gpa, data, len);
-	}
-	return get_le32(data);
+	return tv_guest_get(vm, vcpu, gpa, len);
 }
 
 static uint64_t ring_of(unsigned int device, unsigned int queue)

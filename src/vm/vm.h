@@ -127,7 +127,7 @@ int vm_create_on(const struct lkvm_config *config, const struct lkvm_callbacks *
 /* state.c */
 /*
  * The whole state of a paused VM (lkvm_pause) but for its RAM, which is the caller's to copy: how many bytes it takes, written to buf (aligned as malloc does) when that is no
- * more than len; or -errno, -EBUSY when it is not paused, -EOPNOTSUPP where the architecture cannot yet.
+ * more than len; or -errno, -EBUSY when it is not paused, -EOPNOTSUPP where the architecture cannot yet, or a device has what cannot go elsewhere.
  */
 int64_t vm_save(struct lkvm_vm *vm, void *buf, size_t len, struct err *e);
 /*
