@@ -45,15 +45,15 @@ for chip in $chips; do
 	good "restart-$chip" 3 restart irqstress $loads irqchip=$chip cpus=2 params=requests=20
 	[ "$ARCH" != arm64 ] || good restart-gic 3 restart gic rng irqchip=$chip cpus=2
 	# shellcheck disable=SC2086
-	good "pause-$chip" 1 pause irqstress $loads irqchip=$chip cpus=2 params=requests=150
+	good "pause-$chip" 1 pause irqstress $loads irqchip=$chip cpus=2 params=requests=60
 	[ "$ARCH" = riscv64 ] || continue
 	# shellcheck disable=SC2086
-	good "irqchip-$chip" 1 irqchip irqstress $loads irqchip=$chip cpus=4 params=requests=150
+	good "irqchip-$chip" 1 irqchip irqstress $loads irqchip=$chip cpus=4 params=requests=60
 	# shellcheck disable=SC2086
-	good "move-$chip" 1 move irqstress $loads irqchip=$chip cpus=2 params=requests=100
+	good "move-$chip" 1 move irqstress $loads irqchip=$chip cpus=2 params=requests=60
 	# The control: a guest whose interrupt controller is not given back says what it misses.
 	# shellcheck disable=SC2086
-	state "forget-$chip" forget irqstress $loads irqchip=$chip cpus=2 params=requests=150
+	state "forget-$chip" forget irqstress $loads irqchip=$chip cpus=2 params=requests=60
 	same "forget-$chip" "$status" 1
 	has "forget-$chip-said" '^FAIL .*lost'
 	[ $chip != aia ] || continue
