@@ -2,6 +2,7 @@
 #include "machine.h"
 
 #include <signal.h>
+#include <sys/utsname.h>
 
 #define STACK 16384u
 
@@ -89,6 +90,14 @@ bool vm_add_plic(struct vm *vm, unsigned int n_sources)
 	errno = -device_attr(vm->plic, true, KVM_DEV_RISCV_PLIC_GRP_CTRL, KVM_DEV_RISCV_PLIC_CTRL_INIT, NULL);
 	must(errno ? -1 : 0, "the initialization of the PLIC");
 	return true;
+}
+
+bool kvm_is_ours(void)
+{
+	struct utsname name;
+	unsigned int major, minor;
+
+	return !uname(&name) && sscanf(name.release, "%u.%u", &major, &minor) == 2 && (major < 5 || (major == 5 && minor < 16));
 }
 
 int vm_irq_line(struct vm *vm, uint32_t irq, uint32_t level)

@@ -85,6 +85,9 @@ int vcpu_run(struct vcpu *v, uint64_t *ret_value);
 /* The same, and anything but this call is a FAIL of what. */
 bool vcpu_expect(struct vcpu *v, const char *what, unsigned int op, uint64_t *ret_value);
 
+/* Linux before 5.16 has no KVM on RISC-V but that of arch/riscv/kernel/linux-5.10. */
+bool kvm_is_ours(void);
+
 /* KVM_RUN, with signals from 50 ms on: 0 or -errno. */
 int run_briefly(struct vcpu *v);
 

@@ -351,6 +351,14 @@ static void core_and_csrs(void)
 			check((is & csrs[i].mask) == value, csrs[i].name, "is 0x%" PRIx64 ", should be 0x%" PRIx64, is, value);
 		}
 	}
+	/* What is WPRI does not reach vsstatus: there QEMU takes bits for TVM, MPRV and MPP of mstatus, and the host ends. */
+	if (kvm_is_ours()) {
+		reg_set(v, REG_CSR(sstatus), ~UINT64_C(0));
+		x[0] = reg_get(v, REG_CSR(sstatus));
+		check(x[0] == UINT64_C(0x2000c6122), "sstatus-wpri", "is 0x%" PRIx64, x[0]);
+	} else {
+		skip("sstatus-wpri", "upstream's KVM writes what user space gives");
+	}
 	vm_destroy(&vm);
 }
 

@@ -3,8 +3,6 @@
  * SBI, call by call: what comes back in a0 and a1, what leaves the guest and with what, and which registers are kept (all others). The calls are made with the
  * vCPU's registers set by user space, see insn.h.
  */
-#include <sys/utsname.h>
-
 #include "insn.h"
 
 #define SUCCESS 0
@@ -414,15 +412,6 @@ static void hart_life(void)
 	vm_destroy(&vm);
 }
 
-/* KVM on Linux before 5.16 is this repository's. */
-static bool is_ours(void)
-{
-	struct utsname name;
-	unsigned int major, minor;
-
-	return !uname(&name) && sscanf(name.release, "%u.%u", &major, &minor) == 2 && (major < 5 || (major == 5 && minor < 16));
-}
-
 /*
  * Started while its thread is not in KVM_RUN: user space, which may be saving the VM, finds it where it will begin; and what user space sets after that stays.
  * Interrupts from before the call are gone; one that is sent after it is there when the hart begins.
@@ -436,7 +425,7 @@ static void started_asleep(void)
 	struct vcpu *v = &vm.vcpu[1];
 	int r;
 
-	if (!is_ours()) {
+	if (!kvm_is_ours()) {
 		skip("hsm-start-asleep", "upstream's KVM resets a hart only when it runs");
 		return;
 	}
