@@ -57,7 +57,7 @@ for chip in $chips; do
 	same "forget-$chip" "$status" 1
 	has "forget-$chip-said" '^FAIL .*lost'
 	[ $chip != aia ] || continue
-	words=steps=400
+	words=steps=1000
 	[ $chip = plic ] || words="$words edge"
 	# shellcheck disable=SC2086
 	good "model-$chip" 1 irqchip plicstress $disks irqchip=$chip cpus=3 "params=$words"
