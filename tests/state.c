@@ -291,7 +291,7 @@ static const struct how hows[] = {
 	{ "pause", "it is paused and resumed, time and again", pause_only, 20000, 15 },
 	{ "irqchip", "in each pause its interrupt controller is saved, reset, and loaded", irqchip, 20000, 15 },
 	{ "forget", "once its interrupt controller is reset and not loaded again: it should miss something", forget, 20000, 1 },
-	{ "move", "in each pause it moves to another VM, with all its machine's state", move, 200000, 3 },
+	{ "move", "in each pause it moves to another VM, with all its machine's state", move, 100000, 3 },
 };
 
 static int configure(struct lkvm_config *c, char **words, struct lkvm_error *e)

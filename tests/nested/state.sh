@@ -50,7 +50,7 @@ for chip in $chips; do
 	# shellcheck disable=SC2086
 	good "irqchip-$chip" 1 irqchip irqstress $loads irqchip=$chip cpus=4 params=requests=60
 	# shellcheck disable=SC2086
-	good "move-$chip" 1 move irqstress $loads irqchip=$chip cpus=2 params=requests=60
+	good "move-$chip" 1 move irqstress $loads irqchip=$chip cpus=2 params=requests=200
 	# The control: a guest whose interrupt controller is not given back says what it misses.
 	# shellcheck disable=SC2086
 	state "forget-$chip" forget irqstress $loads irqchip=$chip cpus=2 params=requests=60
