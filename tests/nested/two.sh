@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic plic-5.10* plic-kernel plic-kernel-5.10 aia arm64 s390x
+# hosts: plic plic-5.10* plic-kernel-5.10 arm64 s390x
 # limit: 200
 # Two guests at once, each with two CPUs, a disk and a network: they send to each other while they write, and neither touches what is the other's.
 
