@@ -41,8 +41,9 @@ if [ "${FLAVOUR%-kasan}" != "$FLAVOUR" ]; then
 	for round in first again; do
 		kernel_mark complaints
 		for module in test_kasan_module kasan_test_module; do taskset 1 modprobe $module; done
-		said=$(kernel_said complaints "$COMPLAINTS")
-		case $said in *'BUG: KASAN: '*) ok kasan-$round ;; *) not_ok kasan-$round "KASAN finds no mistake of its module's: $said" ;; esac
+		# 6.12 warns of some of them before KASAN does.
+		said=$(kernel_said complaints 'BUG: KASAN: ')
+		check kasan-$round "KASAN finds no mistake of its module's" eval 'echo "$said" | grep -E "$COMPLAINTS"'
 	done
 	kernel_mark "test $TEST"
 fi
