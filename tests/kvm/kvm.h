@@ -107,6 +107,17 @@ static inline uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
+/* Such as of sysfs and tracefs: whether it took all of it. */
+static inline bool write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
 /* Until *word (which others write) is value, at most so long. */
 static inline bool wait_for(const volatile uint64_t *word, uint64_t value, unsigned int ms)
 {

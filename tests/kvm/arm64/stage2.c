@@ -66,16 +66,6 @@ struct area {
 	uint64_t mmio_exits;
 };
 
-static bool write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
-
 /* KiB of transparent huge pages behind an address. */
 static unsigned long huge_kib(const void *p)
 {

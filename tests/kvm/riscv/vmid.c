@@ -35,16 +35,6 @@ static void spinner(uint64_t arg)
 
 /* ---- host ---- */
 
-static bool write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
-
 /* The module again, with so many bits; negative: with all that there are. KVM_MODULE says where it is, if not where it was installed. */
 static void reload(int bits)
 {
