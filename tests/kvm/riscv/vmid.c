@@ -123,8 +123,11 @@ static void read_trace(struct seen *s)
 	fclose(f);
 }
 
+static volatile uint64_t spins;
+
 static void called(struct vcpu *v, unsigned int op, uint64_t value)
 {
+	__atomic_store_n(&spins, 1, __ATOMIC_RELEASE);
 }
 
 /*
@@ -151,8 +154,11 @@ static void in_turn(int bits, bool neighbour)
 		vcpu_enter(&vm[i].vcpu[0], i < VMS ? caller : spinner, i);
 	}
 	trace(true);
-	if (neighbour)
+	if (neighbour) {
+		spins = 0;
 		vcpu_start(&vm[VMS].vcpu[0], 1, called);
+		check(wait_for(&spins, 1, 20000), NAME("spins"), "the neighbour does not come to its guest");
+	}
 	for (unsigned int round = 0; round < ROUNDS; round++)
 		for (unsigned int i = 0; i < VMS; i++) {
 			uint64_t value = ~UINT64_C(0);
