@@ -45,38 +45,7 @@ static struct head head_of(const struct lkvm_vm *vm)
 	};
 }
 
-static const char *const part_name[] = {
-	[PART_HEAD] = "head",
-	[PART_VCPU] = "vCPU",
-	[PART_DEVICE] = "platform device",
-	[PART_VIRTIO] = "virtio device",
-	[PART_TRANSPORT] = "transport of virtio device",
-	[PART_IRQCHIP] = "interrupt controller",
-};
-
-/* --- saving: save_part() gives each its room, NULL when there is too little, and takes what it needs --- */
-
-typedef int64_t (*part_save)(struct lkvm_vm *vm, unsigned int i, void *buf, size_t len);
-
-static void save_part(struct walk *w, enum part_kind kind, unsigned int i, part_save save)
-{
-	size_t at = w->used + sizeof(struct part), room = w->to && w->len > at ? w->len - at : 0, end;
-	int64_t n;
-
-	if (w->r < 0)
-		return;
-	n = save(w->vm, i, room ? w->to + at : NULL, room);
-	if (n < 0) {
-		w->r = err_set(w->e, (int)n, "the state of %s %u cannot be saved: %s", part_name[kind], i, err_name((int)n));
-		return;
-	}
-	end = at + round_up((size_t)n, 8);
-	if (w->to && end <= w->len) {
-		memcpy(w->to + w->used, &(struct part){ kind, i, (uint64_t)n }, sizeof(struct part));
-		memset(w->to + at + n, 0, end - at - (size_t)n);
-	}
-	w->used = end;
-}
+/* --- saving: into len bytes, NULL when there is too little room; what it needs, or -errno --- */
 
 static int64_t save_head(struct lkvm_vm *vm, unsigned int i, void *buf, size_t len)
 {
@@ -124,46 +93,7 @@ static int64_t save_irqchip(struct lkvm_vm *vm, unsigned int i, void *buf, size_
 	return vm->machine.arch->save_irqchip(&vm->machine, buf, len);
 }
 
-static void save_all(void *ctx)
-{
-	struct walk *w = ctx;
-	struct lkvm_vm *vm = w->vm;
-
-	save_part(w, PART_HEAD, 0, save_head);
-	for (unsigned int i = 0; i < vm->machine.n_vcpus; i++)
-		save_part(w, PART_VCPU, i, save_vcpu);
-	for (unsigned int i = 0; i < vm->n_devices; i++)
-		save_part(w, PART_DEVICE, i, save_device);
-	for (unsigned int i = 0; i < vm->n_virtio; i++) {
-		save_part(w, PART_VIRTIO, i, save_virtio);
-		save_part(w, PART_TRANSPORT, i, save_transport);
-	}
-	save_part(w, PART_IRQCHIP, 0, save_irqchip);
-}
-
 /* --- loading --- */
-
-typedef int (*part_load)(struct lkvm_vm *vm, unsigned int i, const void *buf, size_t len, struct err *e);
-
-static void load_part(struct walk *w, enum part_kind kind, unsigned int i, part_load load)
-{
-	const uint8_t *at = w->from + w->used;
-	size_t left = w->len - w->used;
-	struct part p;
-
-	if (w->r < 0)
-		return;
-	if (left >= sizeof(p)) {
-		memcpy(&p, at, sizeof(p));
-		left -= sizeof(p);
-		if (p.kind == kind && p.index == i && p.len <= left && round_up(p.len, 8) <= left) {
-			w->used += sizeof(p) + round_up(p.len, 8);
-			w->r = load(w->vm, i, at + sizeof(p), p.len, w->e);
-			return;
-		}
-	}
-	w->r = err_set(w->e, -EINVAL, "the saved state is not of a machine like this one, or cut off: %s %u is not where it belongs", part_name[kind], i);
-}
 
 static int load_head(struct lkvm_vm *vm, unsigned int i, const void *buf, size_t len, struct err *e)
 {
@@ -205,29 +135,94 @@ static int load_irqchip(struct lkvm_vm *vm, unsigned int i, const void *buf, siz
 	return vm->machine.arch->load_irqchip(&vm->machine, buf, len, e);
 }
 
+/* --- both --- */
+
+static const struct {
+	const char *name;
+	int64_t (*save)(struct lkvm_vm *vm, unsigned int i, void *buf, size_t len);
+	int (*load)(struct lkvm_vm *vm, unsigned int i, const void *buf, size_t len, struct err *e);
+} part_class[] = {
+	[PART_HEAD] = { "head", save_head, load_head },
+	[PART_VCPU] = { "vCPU", save_vcpu, load_vcpu },
+	[PART_DEVICE] = { "platform device", save_device, load_device },
+	[PART_VIRTIO] = { "virtio device", save_virtio, load_virtio },
+	[PART_TRANSPORT] = { "transport of virtio device", save_transport, load_transport },
+	[PART_IRQCHIP] = { "interrupt controller", save_irqchip, load_irqchip },
+};
+
+static void save_part(struct walk *w, enum part_kind kind, unsigned int i)
+{
+	size_t at = w->used + sizeof(struct part), room = w->to && w->len > at ? w->len - at : 0, end;
+	int64_t n;
+
+	if (w->r < 0)
+		return;
+	n = part_class[kind].save(w->vm, i, room ? w->to + at : NULL, room);
+	if (n < 0) {
+		w->r = err_set(w->e, (int)n, "the state of %s %u cannot be saved: %s", part_class[kind].name, i, err_name((int)n));
+		return;
+	}
+	end = at + round_up((size_t)n, 8);
+	if (w->to && end <= w->len) {
+		memcpy(w->to + w->used, &(struct part){ kind, i, (uint64_t)n }, sizeof(struct part));
+		memset(w->to + at + n, 0, end - at - (size_t)n);
+	}
+	w->used = end;
+}
+
+static void load_part(struct walk *w, enum part_kind kind, unsigned int i)
+{
+	const uint8_t *at = w->from + w->used;
+	size_t left = w->len - w->used;
+	struct part p;
+
+	if (w->r < 0)
+		return;
+	if (left >= sizeof(p)) {
+		memcpy(&p, at, sizeof(p));
+		left -= sizeof(p);
+		if (p.kind == kind && p.index == i && p.len <= left && round_up(p.len, 8) <= left) {
+			w->used += sizeof(p) + round_up(p.len, 8);
+			w->r = part_class[kind].load(w->vm, i, at + sizeof(p), p.len, w->e);
+			return;
+		}
+	}
+	w->r = err_set(w->e, -EINVAL, "the saved state is not of a machine like this one, or cut off: %s %u is not where it belongs", part_class[kind].name, i);
+}
+
+/* The parts in their order. */
+static void each_part(struct walk *w, void (*fn)(struct walk *w, enum part_kind kind, unsigned int i))
+{
+	const struct lkvm_vm *vm = w->vm;
+
+	fn(w, PART_HEAD, 0);
+	for (unsigned int i = 0; i < vm->machine.n_vcpus; i++)
+		fn(w, PART_VCPU, i);
+	for (unsigned int i = 0; i < vm->n_devices; i++)
+		fn(w, PART_DEVICE, i);
+	for (unsigned int i = 0; i < vm->n_virtio; i++) {
+		fn(w, PART_VIRTIO, i);
+		fn(w, PART_TRANSPORT, i);
+	}
+	fn(w, PART_IRQCHIP, 0);
+}
+
+static void save_all(void *ctx)
+{
+	each_part(ctx, save_part);
+}
+
 static void load_all(void *ctx)
 {
 	struct walk *w = ctx;
-	struct lkvm_vm *vm = w->vm;
 
 	/* Until the start: what comes after this may be the RAM. */
-	for (unsigned int i = 0; i < vm->n_virtio; i++)
-		virtio_pause(vm->virtio[i].vd);
-	load_part(w, PART_HEAD, 0, load_head);
-	for (unsigned int i = 0; i < vm->machine.n_vcpus; i++)
-		load_part(w, PART_VCPU, i, load_vcpu);
-	for (unsigned int i = 0; i < vm->n_devices; i++)
-		load_part(w, PART_DEVICE, i, load_device);
-	for (unsigned int i = 0; i < vm->n_virtio; i++) {
-		load_part(w, PART_VIRTIO, i, load_virtio);
-		load_part(w, PART_TRANSPORT, i, load_transport);
-	}
-	load_part(w, PART_IRQCHIP, 0, load_irqchip);
+	for (unsigned int i = 0; i < w->vm->n_virtio; i++)
+		virtio_pause(w->vm->virtio[i].vd);
+	each_part(w, load_part);
 	if (w->r >= 0 && w->used != w->len)
 		w->r = err_set(w->e, -EINVAL, "the saved state is longer than this machine's");
 }
-
-/* --- both --- */
 
 static int run(struct walk *w, void (*fn)(void *ctx))
 {
