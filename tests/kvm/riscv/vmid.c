@@ -3,7 +3,6 @@
  * Virtual machine identifiers (hgatp.VMID): each VM has one of its own, none has more bits than it was told, and when they are used up they are given anew, after
  * each hart has forgotten what it knew by the old ones. Seen by trace events, since emulators that forget more than they must do not show who is confused.
  */
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
