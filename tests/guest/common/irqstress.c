@@ -370,9 +370,12 @@ static bool reset_once(struct load *l, enum stage stage, unsigned int round)
 	l->slot[0].serial = 0;
 	submit(l, 0);
 	virtio_kick(v);
-	ok = wait_ms(LOST_MS, is_told, l);
+	if (!wait_ms(LOST_MS, is_told, l)) {
+		fail("resets", "lost: %s has no interrupt for the first request after a reset, used %u", l->name, virtio_used(v));
+		return false;
+	}
 	taken_by(hart);
-	if (!ok || l->irqs != 1 || virtio_pop(v, &len) || !right(l, 0, len)) {
+	if (l->irqs != 1 || virtio_pop(v, &len) || !right(l, 0, len)) {
 		fail("resets", "%s: %u interrupts for the first request after a reset, used %u", l->name, l->irqs, virtio_used(v));
 		return false;
 	}
