@@ -41,18 +41,25 @@ transfer() {
 	nc -l -p 9000 >received <open &
 	nc=$!
 	exec 9>open
+	# What is counted or held begins when it is told to: the answer to the fetch, the reading of what is sent.
+	until grep -qsE ':2328 [0-9A-F]+:0000 0A ' /proc/net/tcp /proc/net/tcp6 || ! kill -0 $nc; do usleep 50000; done
+	[ "$what" != pause ] || kill -STOP $nc
+	[ "$ARCH-$what" != s390x-one ] || kill -STOP "$(pidof httpd)"
 	start run --name vhost -i "$INITRD" -m 256 -p "loglevel=4 lkvmtest=net mib=$MIB" "$@"
 	if expect "^guest: mac" 60; then ok "$what-up"; else not_ok "$what-up" "no guest: $(tail -n 1 "$errors")"; fi
 	# The kernel's thread that serves the queues is one of lkvm's, before Linux 6.4 one of the kernel's own.
 	if cat "/proc/$pid"/task/*/comm /proc/[0-9]*/comm 2>/dev/null | grep -q "^vhost-"; then ok "$what-served"; else not_ok "$what-served" "lkvm has no thread of vhost"; fi
-	if [ "$ARCH" = s390x ] && [ "$what" = one ]; then
+	if [ "$ARCH-$what" = s390x-one ]; then
 		before=$(counts)
+		kill -CONT "$(pidof httpd)"
 		expect "^guest: sent" "$limit"
 		# shellcheck disable=SC2046,SC2086
 		in_kernel "$what" $before $(counts)
 	fi
 	if [ "$what" = pause ]; then
-		"$LKVM" pause --name vhost && sleep 1
+		"$LKVM" pause --name vhost
+		kill -CONT $nc
+		sleep 1
 		if grep -q "^guest: send done" "$console"; then not_ok pause-holds "the transfer was over before"; else ok pause-holds; fi
 		"$LKVM" resume --name vhost
 	fi
