@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # hosts: plic plic-5.10 arm64 s390x
-# limit: 90
+# limit: 110
 # lkvm test: guests that pass, fail, end in every other way, or do not end.
 
 # tested STATUS ARGUMENT... : one result for the exit status; what it says is $output.
@@ -56,8 +56,8 @@ fi
 # One that hangs, beside one that passes, both at once.
 # shellcheck disable=SC2059
 printf "$jump" >hang
-tested hang 1 --timeout $((10 * PATIENCE)) -j2 hang exits
-has hang "^FAIL  hang +out of time after $((10 * PATIENCE)) s" "$output"
+tested hang 1 --timeout $((20 * PATIENCE)) -j2 hang exits
+has hang "^FAIL  hang +out of time after $((20 * PATIENCE)) s" "$output"
 has hang-where "$where" "$output"
 has hang-other '^PASS  exits ' "$output"
 has hang-summary '^1 of 2 tests passed, 1 failed' "$output"
@@ -66,11 +66,19 @@ has hang-named '^failed: hang' "$output"
 # Ended by a signal: guests go, what there was is said.
 "$LKVM" test -m 64 hang exits >interrupted 2>&1 </dev/null &
 pid=$!
-usleep 1500000
+n=0
+until grep -qs vcpu /proc/[0-9]*/task/*/comm || [ $n -ge $((300 * PATIENCE)) ]; do
+	usleep 100000
+	n=$((n + 1))
+done
 kill -TERM $pid
 wait $pid
 same interrupted-status $? 143
 has interrupted '^FAIL  hang .*interrupted' interrupted
 has interrupted-rest '^0 of 2 tests passed, 1 failed, 1 not run' interrupted
-usleep 300000
+n=0
+while [ -n "$(pidof lkvm)" ] && [ $n -lt $((100 * PATIENCE)) ]; do
+	usleep 100000
+	n=$((n + 1))
+done
 same interrupted-gone "$(pidof lkvm)" ''
