@@ -9,6 +9,7 @@ stty -a >before
 $LKVM run -k $QUICK -i $INITRD -c1 -m 128 -p "loglevel=4"
 echo \$? >status
 stty -a >after
+: >over
 EOF
 mkfifo keys
 exec 7<>keys
@@ -20,11 +21,11 @@ send 'echo sum $((40 + 2))'
 if expect "sum 42" 10; then ok input; else not_ok input "no answer from the guest's shell"; fi
 printf '\001x' >&7
 n=0
-while [ ! -s after ] && [ $n -lt 50 ]; do
+while [ ! -e over ] && [ $n -lt $((200 * PATIENCE)) ]; do
 	usleep 100000
 	n=$((n + 1))
 done
-if [ -s after ]; then ok leave; else not_ok leave "Ctrl-A x did not end lkvm"; fi
+if [ -e over ]; then ok leave; else not_ok leave "Ctrl-A x did not end lkvm"; fi
 same status "$(cat status 2>/dev/null)" 0
 same restored "$(cat after 2>/dev/null)" "$(cat before)"
 unfeed
