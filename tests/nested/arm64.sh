@@ -30,11 +30,11 @@ has none-its "^guest: its 0"
 # The guest sleeps with all but one CPU off until it is resumed.
 start run -k "$IMAGE" -i "$INITRD" -c2 -m 256 --name sleeper -p "loglevel=4 lkvmtest=suspend"
 tries=0
-until "$LKVM" list 2>/dev/null | grep -q "sleeper.*suspended" || [ "$tries" -ge 400 ]; do
+until "$LKVM" list 2>/dev/null | grep -q "sleeper.*suspended" || [ "$tries" -ge $((400 * PATIENCE)) ]; do
 	usleep 200000
 	tries=$((tries + 1))
 done
-check suspended "the guest did not suspend itself" [ "$tries" -lt 400 ]
+check suspended "the guest did not suspend itself" [ "$tries" -lt $((400 * PATIENCE)) ]
 check resume "it cannot be resumed" "$LKVM" resume --name sleeper
 wait_exit 60
 exits sleeper-exit 0
