@@ -12,7 +12,7 @@ for round in 1 2 3; do
 	same attach-$round "$status" 0
 	# No device number comes twice: Linux would take the new device for the old one where it has not looked meanwhile.
 	has attach-$round-said "^Guest hot has blk0, device 0.0.000$((round - 1))" "$output"
-	if expect "^guest: disk $round after" 30; then ok up-$round; else not_ok up-$round "the guest does not get through with the disk"; fi
+	if expect "^guest: disk $round after [0-9a-f]{32}" 30; then ok up-$round; else not_ok up-$round "the guest does not get through with the disk"; fi
 	has before-$round "^guest: disk $round before $before"
 	command_of 10 detach hot blk0
 	same detach-$round "$status" 0
