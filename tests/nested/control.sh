@@ -15,7 +15,8 @@ has stat "." "$output"
 
 command_of 10 pause --name ctl
 same pause-status "$status" 0
-usleep 300000
+# What it had said before lkvm writes a moment later.
+sleep 2
 a=$(grep -ac '^tick' "$console")
 sleep 2
 b=$(grep -ac '^tick' "$console")
