@@ -33,7 +33,7 @@ ended() {
 # A device that comes while the guest runs, and goes.
 hotplug() {
 	# shellcheck disable=SC2086
-	start run $base --name hot -k /root/bare-css-reports -c1 --rng -d disk0 -p hotplug=$((30 * PATIENCE))
+	start run $base --name hot -k /root/bare-css-reports -c1 --rng -d disk0 -p hotplug=$((60 * PATIENCE))
 	expect "READY for a device" 30
 	command_of 10 attach hot --disk nowhere
 	same attach-nowhere "$status" 1
