@@ -238,8 +238,9 @@ static void on_tally(void)
 
 	while ((source = plic_claim(this_hart()))) {
 		uart_lower(a);
-		__atomic_fetch_add(&tally[this_hart()], 1, __ATOMIC_SEQ_CST);
 		plic_complete(this_hart(), source);
+		/* Last: who waits for it takes the source away from this hart, and then no complete of it counts. */
+		__atomic_fetch_add(&tally[this_hart()], 1, __ATOMIC_SEQ_CST);
 	}
 }
 
