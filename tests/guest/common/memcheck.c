@@ -96,7 +96,7 @@ static void work(void *ctx)
 		if (t == 0 && hart == 0)
 			print("READY");
 		n = (hart + t) % machine.harts;
-		for (unsigned int r = 0; r < TURN && now() < end_time; r++) {
+		for (unsigned int r = 0; r < TURN && (!rounds[hart] || now() < end_time); r++) {
 			look(n);
 			put(n, written[n] + 1);
 			rounds[hart]++;
