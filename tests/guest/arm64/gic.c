@@ -135,6 +135,13 @@ static void level(void)
 	irq_enable(port->irq, 0, false);
 }
 
+static bool is_used(void *ctx)
+{
+	struct vdev *v = ctx;
+
+	return virtio_used(v) != v->seen;
+}
+
 /* An edge waits while it is masked, however often it comes, and comes once. */
 static void edge(void)
 {
@@ -162,9 +169,10 @@ static void edge(void)
 	for (unsigned int i = 0; i < 3; i++) {
 		virtio_add(&v, i, &seg, 1);
 		virtio_kick(&v);
-		for (unsigned int k = 0; k < 1000 && virtio_pop(&v, NULL) < 0; k++)
-			delay_ms(1);
-		delay_ms(2);
+		check(wait_ms(5000, is_used, &v), "edge-answer", "request %u has none", i);
+		virtio_pop(&v, NULL);
+		/* The interrupt is raised when this returns: the register takes the device's lock. */
+		write32(rng->base + V_QUEUE_SEL, 0);
 		write32(rng->base + V_ACK, 1);
 		(void)read32(rng->base + V_STATUS);
 	}
