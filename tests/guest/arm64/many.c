@@ -19,7 +19,7 @@
 #define SYSTEM_RESET 0x84000009
 #define INVALID_PARAMETERS -2
 #define OFF 1
-#define PATIENCE 60 /* s for all of them */
+#define PATIENCE 90 /* s for all of them */
 
 static volatile uint64_t seen[MAX]; /* MPIDR_EL1 of each, as it came up */
 static unsigned int failures;
