@@ -92,22 +92,32 @@ static void test_lock(void)
 	check_equal("unlocked: array", array(2 * BLOCK), UINT32_MAX);
 }
 
+/* The shortest time that so many reads take: an exit costs each of them, a host that is busy elsewhere only some. */
+static uint64_t cost(unsigned int n)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (unsigned int round = 0; round < 10; round++) {
+		uint64_t t = now();
+
+		for (unsigned int i = 0; i < n; i++)
+			(void)word(0);
+		t = now() - t;
+		least = t < least ? t : least;
+	}
+	return least;
+}
+
 /* Reads of the array cost no exit: they are far cheaper than those of the status. */
 static void test_cost(void)
 {
-	const unsigned int n = 2000;
-	uint64_t t, slow, fast;
+	const unsigned int n = 200;
+	uint64_t slow, fast;
 
 	command(0, 0x70);
-	t = now();
-	for (unsigned int i = 0; i < n; i++)
-		(void)word(0);
-	slow = now() - t;
+	slow = cost(n);
 	command(0, 0xff);
-	t = now();
-	for (unsigned int i = 0; i < n; i++)
-		(void)word(0);
-	fast = now() - t;
+	fast = cost(n);
 	check(fast * 4 < slow, "the array reads without exits", "%u reads took %u us, as many of the status %u us", n, (unsigned int)in_us(fast),
 	      (unsigned int)in_us(slow));
 }
