@@ -29,6 +29,8 @@ struct sbi {
 
 struct sbi sbi_call(unsigned long extension, unsigned long function, unsigned long a0, unsigned long a1, unsigned long a2,
 		    unsigned long a3, unsigned long a4, unsigned long a5);
+/* The SBI's timer, also on a host that loses it (see doze_ms). */
+void timer_at(uint64_t at);
 #define SBI_BASE 0x10
 #define SBI_TIME 0x54494d45
 #define SBI_IPI 0x735049

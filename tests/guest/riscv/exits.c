@@ -59,7 +59,7 @@ static void timers(void)
 	csr_set(sie, SIE_TIMER);
 	interrupts_on();
 	start = now();
-	sbi_call(SBI_TIME, 0, start + ms(20), 0, 0, 0, 0, 0);
+	timer_at(start + ms(20));
 	check(wait_ms(5000, ticked, &before), "timer", "does not tick");
 	check(now() - start >= ms(20), "timer-early", "after %lu us", in_us(now() - start));
 	interrupts_off();
@@ -142,7 +142,7 @@ static void hsm(void)
 		     hsm_arrived == (0x100 ^ (0x5500 + i));
 	}
 	check(ok, "hsm-start-stop", "hart 1 left 0x%lx, its status is %ld", hsm_arrived, call(SBI_HSM, 2, 1, 0, 0).value);
-	sbi_call(SBI_TIME, 0, now() + ms(20), 0, 0, 0, 0, 0);
+	timer_at(now() + ms(20));
 	csr_set(sie, SIE_TIMER);
 	check_error("hsm-suspend", call(SBI_HSM, 3, 0, 0, 0), 0);
 	csr_clear(sie, SIE_TIMER);
