@@ -99,6 +99,7 @@ static void stop_other(struct rig *r)
 
 static void test_turn_loses_its_end(void)
 {
+	unsigned int commands;
 	struct rig r;
 
 	rig_start(&r);
@@ -112,8 +113,12 @@ static void test_turn_loses_its_end(void)
 	r.sid ^= 1;
 	CHECK_EQ(ssch_at(&r, PROGRAM + 0x800), 0);
 	r.sid ^= 1;
-	CHECK(css_continue(r.css));
-	CHECK(r.dev.commands > CSS_GO / 2 + 10 && r.dev.commands <= 2 * CSS_GO);
+	/* A turn of which the machine kept most for itself may be over before that command. */
+	do {
+		commands = r.dev.commands;
+		CHECK(css_continue(r.css));
+		CHECK(r.dev.commands > commands && r.dev.commands <= commands + CSS_GO);
+	} while (r.dev.commands > commands && r.dev.commands <= CSS_GO / 2 + 10);
 	CHECK_EQ(css_csch(r.css, r.sid), 0);
 	CHECK(!css_continue(r.css));
 	rig_stop(&r);
