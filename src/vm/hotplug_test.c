@@ -289,6 +289,16 @@ static void *reset_it(void *ctx)
 	return NULL;
 }
 
+static bool is_resetting(struct virtio_device *vd)
+{
+	bool is;
+
+	virtio_lock(vd);
+	is = vd->resetting;
+	virtio_unlock(vd);
+	return is;
+}
+
 static void finish(void *vd)
 {
 	virtio_lock(vd);
@@ -332,7 +342,8 @@ static void test_in_flight(bool reset)
 	other.d = &d;
 	if (reset) {
 		pthread_create(&thread[1], NULL, reset_it, &other);
-		poll(NULL, 0, 30);
+		while (!is_resetting(vd))
+			poll(NULL, 0, 1);
 	}
 	pthread_create(&thread[0], NULL, detach_it, &detach);
 	poll(NULL, 0, 100);
@@ -389,7 +400,7 @@ int main(void)
 {
 	char path[300];
 
-	alarm(50);
+	alarm(250);
 	temp_dir_make(folder, sizeof(folder));
 	temp_file_write(folder, "a", "a disk");
 	temp_file_write(folder, "b", "b disk");
