@@ -98,7 +98,7 @@ static void read_all(int fd, void *buf, size_t len)
 
 	while (got < len) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
-		ssize_t r = poll(&p, 1, 3000) > 0 ? read(fd, (char *)buf + got, len - got) : -1;
+		ssize_t r = poll(&p, 1, 40000) > 0 ? read(fd, (char *)buf + got, len - got) : -1;
 
 		if (r <= 0)
 			break;

@@ -471,7 +471,7 @@ static void test_broken(void)
 	begin(&f, 1, IRQ_EDGE, true);
 	CHECK_EQ(mock_start(f.d, MOCK_ALL), 0);
 	sys_eventfd_signal(ring_of(1)->err);
-	for (int i = 0; i < 500 && !(mock_read32(f.d, 0x70) & 64); i++)
+	for (int i = 0; i < 10000 && !(mock_read32(f.d, 0x70) & 64); i++)
 		usleep(2000);
 	CHECK(mock_read32(f.d, 0x70) & 64);
 	CHECK(!served(0) && !served(1));
@@ -483,7 +483,7 @@ static void test_broken(void)
 	/* The same when it breaks the control queue. */
 	CHECK(mock_add(f.d, 2, (struct mock_buf[]){{mock_alloc(f.vm, 16, 16), 16, false}}, 1, MOCK_DIRECT) >= 0);
 	mock_kick(f.d, 2);
-	for (int i = 0; i < 500 && !(mock_read32(f.d, 0x70) & 64); i++)
+	for (int i = 0; i < 10000 && !(mock_read32(f.d, 0x70) & 64); i++)
 		usleep(2000);
 	CHECK(!served(0) && !served(1));
 	CHECK_EQ(mock_start(f.d, MOCK_ALL), 0);

@@ -191,7 +191,7 @@ static void test_broken(void)
 	start = sys_now_ns();
 	end(&f);
 	CHECK(sys_now_ns() - start > UINT64_C(500000000));
-	CHECK(sys_now_ns() - start < UINT64_C(3000000000));
+	CHECK(sys_now_ns() - start < UINT64_C(40000000000));
 	close(out[0]);
 	close(out[1]);
 }

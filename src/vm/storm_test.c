@@ -261,7 +261,7 @@ int main(int argc, char **argv)
 
 	seed = argc > 1 ? strtoull(argv[1], NULL, 0) : sys_now_ns();
 	fprintf(stderr, "seed %" PRIu64 "\n", seed);
-	alarm(60);
+	alarm(250);
 	run(memfd_create("disk", MFD_CLOEXEC), "");
 	disk = mkostemp(path, O_CLOEXEC);
 	if (disk >= 0) {

@@ -351,7 +351,7 @@ static void test_failing_calls(void)
 		struct test_vm t;
 		bool all;
 
-		alarm(20);
+		alarm(100);
 		tv_init(&t);
 		tv_set(&t, "cpus", "2");
 		tv_set(&t, "disk", disk);
