@@ -18,7 +18,7 @@
 #define OTHER_DEVICE 43u
 #define EVENTS 32u
 #define N_VCPUS 2
-#define PATIENCE 5000 /* ms */
+#define PATIENCE 20000 /* ms */
 #define NOTHING 100   /* ms in which nothing may come */
 
 /* ITS commands, IHI 0069, 5.3. */

@@ -15,7 +15,7 @@
 #define AREA_SIZE (2 * BLOCK)
 #define SLOT 1
 #define ROUNDS 50
-#define PATIENCE 5000 /* ms for what should be at once: the emulated machine is slow */
+#define PATIENCE 20000 /* ms for what should be at once: the emulated machine is slow */
 
 static struct shared {
 	volatile uint64_t seen, neighbour, writes, stop;
