@@ -217,7 +217,7 @@ static void software(void)
 	must(vcpu_expect(v, "sip-written", READY, &value) ? 0 : -1, "a guest");
 	vcpu_complete(v);
 	reg_set(v, REG_CSR(sip), SIP_SSIP);
-	check(!run_briefly(v), "wfi-written", "what user space makes pending does not end WFI");
+	check(!run_for(v, 5000), "wfi-written", "what user space makes pending does not end WFI");
 	vm_destroy(&vm);
 }
 

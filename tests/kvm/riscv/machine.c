@@ -186,10 +186,10 @@ static void on_alarm(int number)
 {
 }
 
-int run_briefly(struct vcpu *v)
+int run_for(struct vcpu *v, unsigned int ms)
 {
 	const struct sigaction action = { .sa_handler = on_alarm };
-	const struct itimerspec soon = { .it_value.tv_nsec = 50000000, .it_interval.tv_nsec = 50000000 };
+	const struct itimerspec soon = { .it_value = { ms / 1000, ms % 1000 * 1000000L }, .it_interval.tv_nsec = 50000000 };
 	timer_t timer;
 	int r;
 
@@ -199,4 +199,9 @@ int run_briefly(struct vcpu *v)
 	r = ioctl(v->fd, KVM_RUN, 0) < 0 ? -errno : 0;
 	timer_delete(timer);
 	return r;
+}
+
+int run_briefly(struct vcpu *v)
+{
+	return run_for(v, 50);
 }

@@ -88,7 +88,8 @@ bool vcpu_expect(struct vcpu *v, const char *what, unsigned int op, uint64_t *re
 /* Linux before 5.16 has no KVM on RISC-V but that of arch/riscv/kernel/linux-5.10. */
 bool kvm_is_ours(void);
 
-/* KVM_RUN, with signals from 50 ms on: 0 or -errno. */
+/* KVM_RUN, with signals from so many ms on, and every 50 ms: 0 or -errno. Briefly: 50 ms, for what should not end by itself. */
+int run_for(struct vcpu *v, unsigned int ms);
 int run_briefly(struct vcpu *v);
 
 /* Runs it in a thread of its own, `called` for each call, until vcpu_stop. cpu: -1 or the host CPU it stays on. */
