@@ -47,7 +47,7 @@ for chip in $chips; do
 	good "restart-$chip" 3 restart irqstress $loads irqchip=$chip cpus=2 params=requests=20
 	[ "$ARCH" != arm64 ] || good restart-gic 3 restart gic rng irqchip=$chip cpus=2
 	# shellcheck disable=SC2086
-	good "pause-$chip" 1 pause irqstress $loads irqchip=$chip cpus=2 params=requests=60
+	good "pause-$chip" 1 pause irqstress $loads irqchip=$chip cpus=2 params=requests=150
 	[ "$ARCH" = riscv64 ] || continue
 	# shellcheck disable=SC2086
 	good "irqchip-$chip" 1 irqchip irqstress $loads irqchip=$chip cpus=4 params=requests=60
