@@ -56,8 +56,8 @@ fi
 # One that hangs, beside one that passes, both at once.
 # shellcheck disable=SC2059
 printf "$jump" >hang
-tested hang 1 --timeout $((20 * PATIENCE)) -j2 hang exits
-has hang "^FAIL  hang +out of time after $((20 * PATIENCE)) s" "$output"
+tested hang 1 --timeout $((10 * PATIENCE)) -j2 hang exits
+has hang "^FAIL  hang +out of time after $((10 * PATIENCE)) s" "$output"
 has hang-where "$where" "$output"
 has hang-other '^PASS  exits ' "$output"
 has hang-summary '^1 of 2 tests passed, 1 failed' "$output"
