@@ -39,7 +39,7 @@ for program in /root/kvm/kvm-*; do
 	mmio-plic-kernel*-6.*) defect='^FAIL sd-x0-after-ld-x0:' ;;
 	# Where SBI v0.1 is built in, guests get the G-stage fault of the host's that reads their masks of harts.
 	sbi-plic-6.* | sbi-plic-kernel*-6.*) defect='^FAIL (hsm-(status|start)-wide:|(legacy-[a-z-]*|ipi): (traps|scause 21|harts 0x0))' ;;
-	stage2-plic-6.* | stage2-plic-kernel*-6.*) defect='^FAIL (dirty-hugetlb-2m: KVM_RUN: File exists|hugetlb-odd: .*status 0xe)' ;;
+	stage2-plic-6.* | stage2-plic-kernel*-6.*) defect='^FAIL (dirty-hugetlb-(2m|1g): KVM_RUN: File exists|hugetlb-odd: .*status 0xe)' ;;
 	esac
 	if [ -n "$defect" ] && [ "$status" = 1 ]; then
 		grep -a '^FAIL' "$console" | grep -avE "$defect" >"$console.others"

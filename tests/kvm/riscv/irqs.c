@@ -6,6 +6,7 @@
 #include "insn.h"
 
 #define TIMER(field) (KVM_REG_RISCV | KVM_REG_SIZE_U64 | KVM_REG_RISCV_TIMER | KVM_REG_RISCV_TIMER_REG(field))
+#define ISA_SSTC (KVM_REG_RISCV | KVM_REG_SIZE_U64 | KVM_REG_RISCV_ISA_EXT | KVM_RISCV_ISA_EXT_SSTC)
 #define PATIENCE 20000 /* ms */
 #define ROUNDS 300
 
@@ -245,23 +246,105 @@ static void time_of_day(void)
 	vm_destroy(&vm);
 }
 
-/* A deadline that user space loads fires, like one the guest sets, asleep or not. */
-static void loaded_timer(const char *what, void (*fn)(uint64_t sie))
+/* A VM of one vCPU; without Sstc: false where a vCPU cannot be without. */
+static bool timer_vm(struct vm *vm, bool sstc)
 {
-	struct shared *s;
-	struct vm vm;
-	struct vcpu *v = &vm.vcpu[0];
+	uint64_t value = 0;
 
-	vm_create(&vm, 1);
-	s = guest_of(&vm, &shared);
-	vcpu_enter(v, fn, SIP_STIP);
-	reg_set(v, TIMER(compare), reg_get(v, TIMER(time)) + reg_get(v, TIMER(frequency)) / 20);
-	reg_set(v, TIMER(state), KVM_RISCV_TIMER_STATE_ON);
+	vm_create(vm, 1);
+	if (sstc)
+		return true;
+	reg_write(&vm->vcpu[0], ISA_SSTC, &value);
+	if (reg_read(&vm->vcpu[0], ISA_SSTC, &value) || !value)
+		return true;
+	vm_destroy(vm);
+	return false;
+}
+
+static void set_deadline(struct vcpu *v, uint64_t parts_of_second)
+{
+	reg_set(v, TIMER(compare), reg_get(v, TIMER(time)) + reg_get(v, TIMER(frequency)) / parts_of_second);
+}
+
+/* It runs until its timer interrupt has come; once. */
+static void timer_comes(struct vcpu *v, const char *what, struct shared *s)
+{
+	s->taken[5] = 0;
 	vcpu_start(v, -1, nothing);
 	check(wait_for(&s->taken[5], 1, PATIENCE), what, "it never comes");
 	usleep(50000);
 	check(s->taken[5] == 1, what, "it comes %" PRIu64 " times", s->taken[5]);
 	vcpu_stop(v);
+}
+
+/* A deadline that user space loads fires, like one the guest sets, asleep or not. */
+static void loaded_timers(void)
+{
+	static const struct {
+		const char *name;
+		void (*fn)(uint64_t sie);
+		bool sstc;
+	} rows[] = {
+		{ "timer-loaded-running", spin, true },
+		{ "timer-loaded-asleep", sleep_on, true },
+		{ "timer-loaded-running-no-sstc", spin, false },
+		{ "timer-loaded-asleep-no-sstc", sleep_on, false },
+	};
+	struct vm vm;
+	struct vcpu *v = &vm.vcpu[0];
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (!timer_vm(&vm, rows[i].sstc))
+			continue;
+		vcpu_enter(v, rows[i].fn, SIP_STIP);
+		set_deadline(v, 20);
+		reg_set(v, TIMER(state), KVM_RISCV_TIMER_STATE_ON);
+		timer_comes(v, rows[i].name, guest_of(&vm, &shared));
+		vm_destroy(&vm);
+	}
+}
+
+/* Without Sstc, the timer is KVM's: it can be stopped, and user space sees and says whether its interrupt is pending. */
+static void timer_of_kvm(void)
+{
+	struct shared *s;
+	uint64_t value;
+	struct vm vm;
+	struct vcpu *v = &vm.vcpu[0];
+
+	if (!timer_vm(&vm, false))
+		return;
+	s = guest_of(&vm, &shared);
+	check(reg_get(v, TIMER(state)) == KVM_RISCV_TIMER_STATE_OFF, "timer-off", "a new vCPU's timer is on");
+	set_deadline(v, 10);
+	value = reg_get(v, TIMER(compare));
+	reg_set(v, TIMER(state), KVM_RISCV_TIMER_STATE_ON);
+	check(reg_get(v, TIMER(state)) == KVM_RISCV_TIMER_STATE_ON, "timer-on", "it is off");
+	reg_set(v, TIMER(state), KVM_RISCV_TIMER_STATE_OFF);
+	check(reg_get(v, TIMER(state)) == KVM_RISCV_TIMER_STATE_OFF && reg_get(v, TIMER(compare)) == value, "timer-stopped", "it is on, or has another deadline");
+	vcpu_enter(v, spin, SIP_STIP);
+	vcpu_start(v, -1, nothing);
+	wait_for(&s->ready, 1, PATIENCE);
+	usleep(300000);
+	check(!s->taken[5], "timer-stopped-quiet", "it comes though it is stopped");
+	vcpu_stop(v);
+	/* Again: the deadline has passed. */
+	check(!(reg_get(v, REG_CSR(sip)) & SIP_STIP), "timer-stopped-sip", "its interrupt is pending");
+	reg_set(v, TIMER(state), KVM_RISCV_TIMER_STATE_ON);
+	check(reg_get(v, REG_CSR(sip)) & SIP_STIP, "timer-past-sip", "its interrupt is not pending");
+	timer_comes(v, "timer-past", s);
+	check(!(reg_get(v, REG_CSR(sip)) & SIP_STIP), "timer-taken-sip", "its interrupt is still pending");
+	/* The interrupt without a timer, as it is loaded into a new vCPU. */
+	reg_set(v, REG_CSR(sip), SIP_STIP);
+	timer_comes(v, "timer-sip-written", s);
+	vcpu_enter(v, look, 0);
+	reg_set(v, REG_CSR(sip), SIP_STIP);
+	if (vcpu_expect(v, "timer-sip-seen", READY, &value))
+		check(value & SIP_STIP, "timer-sip-seen", "sip is 0x%" PRIx64, value);
+	vcpu_enter(v, look, 0);
+	reg_set(v, REG_CSR(sip), 0);
+	if (vcpu_expect(v, "timer-sip-cleared", READY, &value))
+		check(!(value & SIP_STIP), "timer-sip-cleared", "sip is 0x%" PRIx64, value);
 	vm_destroy(&vm);
 }
 
@@ -273,7 +356,7 @@ int main(void)
 	disabled();
 	software();
 	time_of_day();
-	loaded_timer("timer-loaded-running", spin);
-	loaded_timer("timer-loaded-asleep", sleep_on);
+	loaded_timers();
+	timer_of_kvm();
 	return finish();
 }

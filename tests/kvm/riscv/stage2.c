@@ -153,34 +153,40 @@ static bool writes(struct vcpu *v, const char *what, uint64_t pages)
 	return vcpu_expect(v, what, SUM, NULL);
 }
 
-static void dirty_log(struct vm *vm, const char *what, void *area, uint64_t pages)
+/* Of a slot of that size; the guest goes to its first PAGES pages alone. */
+static void dirty_log(struct vm *vm, const char *what, void *area, uint64_t size)
 {
-	uint64_t bitmap[PAGES / 64];
+	static uint64_t bitmap[GIGA / PAGE / 64];
 	struct vcpu *v = &vm->vcpu[0];
+	const uint64_t pages = size / PAGE, last = *(uint64_t *)((char *)area + size - 8);
 	unsigned int n;
 
-	if (!writes(v, what, pages))
+	if (!writes(v, what, PAGES))
 		return;
-	must(vm_set_slot(vm, 1, AREA, area, pages * PAGE, KVM_MEM_LOG_DIRTY_PAGES), "dirty log");
+	must(vm_set_slot(vm, 1, AREA, area, size, KVM_MEM_LOG_DIRTY_PAGES), "dirty log");
 	n_dirty(vm, pages, bitmap);
 	/* One page, which lay in a block: that page is dirty and no other, and the others are still as they were. */
 	vcpu_enter(v, write_at, AREA + 5 * PAGE);
 	if (vcpu_expect(v, what, WRITTEN, NULL)) {
 		n = n_dirty(vm, pages, bitmap);
 		check(n == 1 && bitmap[0] == 1 << 5, what, "%u pages are dirty, of the first 64: 0x%" PRIx64 "; page 5 should be", n, bitmap[0]);
-		vcpu_enter(v, read_pages, pages);
-		finds(v, what, SUM, sum(area, pages));
+		vcpu_enter(v, read_pages, PAGES);
+		finds(v, what, SUM, sum(area, PAGES));
+		vcpu_enter(v, read_at, AREA + size - 8);
+		finds(v, what, READ, last);
 		n = n_dirty(vm, pages, bitmap);
 		check(!n, what, "%u pages are dirty, and were only read", n);
-		if (writes(v, what, pages)) {
+		if (writes(v, what, PAGES)) {
 			n = n_dirty(vm, pages, bitmap);
-			check(n == pages, what, "%u pages are dirty, should be %" PRIu64, n, pages);
+			check(n == PAGES, what, "%u pages are dirty, should be %u", n, PAGES);
 		}
 	}
 	/* No more is logged, and the guest goes on. */
-	must(vm_set_slot(vm, 1, AREA, area, pages * PAGE, 0), "no dirty log");
-	if (writes(v, what, pages))
+	must(vm_set_slot(vm, 1, AREA, area, size, 0), "no dirty log");
+	if (writes(v, what, PAGES))
 		check(*(uint64_t *)((char *)area + 7 * PAGE) == 1000007, what, "the guest writes elsewhere: 0x%" PRIx64, *(uint64_t *)((char *)area + 7 * PAGE));
+	vcpu_enter(v, read_at, AREA + size - 8);
+	finds(v, what, READ, last);
 }
 
 static const struct kind {
@@ -227,13 +233,12 @@ static void one_kind(const struct kind *k)
 		must(madvise(a + 9 * PAGE, PAGE, MADV_DONTNEED), "madvise");
 		finds(v, k->name, SUM, sum(a, PAGES));
 	}
+	*(uint64_t *)(a + k->size - 8) = 0x1a57;
 	vcpu_enter(v, read_at, AREA + k->size - 8);
-	finds(v, k->name, READ, *(uint64_t *)(a + k->size - 8));
+	finds(v, k->name, READ, 0x1a57);
 	must(vm_set_slot(&vm, 1, AREA, NULL, 0, 0), "slot");
-	if (k->size == PAGES * PAGE) {
-		must(vm_set_slot(&vm, 1, AREA, a, k->size, 0), "slot");
-		dirty_log(&vm, k->dirty, a, PAGES);
-	}
+	must(vm_set_slot(&vm, 1, AREA, a, k->size, 0), "slot");
+	dirty_log(&vm, k->dirty, a, k->size);
 	vm_destroy(&vm);
 	munmap(all, k->size + (odd ? MEGA : 0));
 	if (k->folder)

@@ -14,6 +14,7 @@
 #define VMS 7
 #define ROUNDS 40
 
+#define HGATP_MODE(hgatp) ((unsigned int)((hgatp) >> 60))
 #define HGATP_VMID(hgatp) ((unsigned int)((hgatp) >> 44 & 0x3fff))
 #define HGATP_PPN(hgatp) ((hgatp) & 0xfffffffffff)
 
@@ -66,6 +67,7 @@ static struct seen {
 	uint64_t owner[1 << 14], ppn[VMS + 1]; /* who has a number, by the root of its tables */
 	unsigned int given[1 << 14]; /* when: gifts are counted */
 	unsigned int vms, gifts, entries, taken, wide, early, unheard;
+	unsigned int modes; /* of hgatp, a bit for each */
 	uint64_t generation, heard; /* the harts that have forgotten all of them, last */
 } seen;
 
@@ -78,6 +80,7 @@ static void entered(struct seen *s, uint64_t hgatp)
 	unsigned int i;
 
 	s->entries++;
+	s->modes |= 1u << HGATP_MODE(hgatp);
 	for (i = 0; i < s->vms && s->ppn[i] != ppn; i++)
 		;
 	if (i == s->vms && s->vms <= VMS)
@@ -138,6 +141,7 @@ static void in_turn(int bits, bool neighbour)
 	const unsigned int n = VMS + neighbour;
 	char name[32], what[64], text[16] = "";
 	struct seen *s = &seen;
+	unsigned int mode;
 	int fd;
 
 	reload(bits);
@@ -172,9 +176,12 @@ static void in_turn(int bits, bool neighbour)
 		vcpu_stop(&vm[VMS].vcpu[0]);
 	trace(false);
 	read_trace(s);
+	/* Sv39x4 is mode 8 and has 41 bits, each further level has nine more. */
+	mode = 8 + ((unsigned int)ioctl(vm[0].fd, KVM_CHECK_EXTENSION, KVM_CAP_VM_GPA_BITS) - 41) / 9;
 	for (unsigned int i = 0; i < n; i++)
 		vm_destroy(&vm[i]);
 	check(s->entries >= ROUNDS * VMS && s->vms == n, NAME("entries"), "%u entries of %u VMs were seen", s->entries, s->vms);
+	check(s->modes == 1u << mode, NAME("mode"), "modes 0x%x of hgatp were seen, it should be %u by the width of addresses", s->modes, mode);
 	check(!s->wide, NAME("width"), "%u of %u entries with more than %u bits", s->wide, s->entries, s->bits);
 	if (!s->bits)
 		return;
