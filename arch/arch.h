@@ -177,7 +177,9 @@ struct arch_ops {
 	int (*sysrq)(struct machine *m, char key);
 	/* An interrupt that vCPU i cannot mask. -EINVAL: there is no such vCPU. NULL: no such thing. Any thread. */
 	int (*nmi)(struct machine *m, unsigned int i);
-	/* Counters of the interrupt controller, for `lkvm stat`; any thread. NULL: none. */
+	/* Which interrupt controller the machine has, as --irqchip spells it; never auto. Any thread. NULL: there is one kind only. */
+	const char *(*irqchip)(struct machine *m);
+	/* Its counters, for `lkvm stat`; any thread. NULL: none, as without irqchip. */
 	void (*stat)(struct machine *m, void (*fn)(void *ctx, const char *name, uint64_t value), void *ctx);
 	void (*destroy)(struct machine *m);			 /* frees arch_state; half-built is fine */
 };

@@ -86,6 +86,11 @@ static int alloc_irq(struct machine *m, enum irq_trigger preferred, struct irq_l
 	return 0;
 }
 
+static const char *irqchip(struct machine *m)
+{
+	return gic_name(arm64_state(m)->irqchip);
+}
+
 static void destroy(struct machine *m)
 {
 	struct arm64_state *s = arm64_state(m);
@@ -117,5 +122,6 @@ const struct arch_ops arch_arm64 = {
 	.for_each_reg = arm64_for_each_reg,
 	.dump_vcpu = arm64_dump_vcpu,
 	.doctor = arm64_doctor,
+	.irqchip = irqchip,
 	.destroy = destroy,
 };

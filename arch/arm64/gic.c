@@ -220,6 +220,11 @@ enum arm64_irqchip gic_kind(const struct gic *g)
 	return g->config.kind;
 }
 
+const char *gic_name(enum arm64_irqchip kind)
+{
+	return kind_of(kind)->name;
+}
+
 unsigned int gic_n_spis(const struct gic *g)
 {
 	return g->n_spis;

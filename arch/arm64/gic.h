@@ -58,6 +58,7 @@ void gic_destroy(struct gic *g); /* before its hv; NULL is fine */
 DEFINE_CLEANUP(gic, gic_destroy)
 
 enum arm64_irqchip gic_kind(const struct gic *g);
+const char *gic_name(enum arm64_irqchip kind); /* as --irqchip spells it; not AUTO */
 /* SPIs that gic_line gives out, from 0: those of a v2m frame lie behind them. */
 unsigned int gic_n_spis(const struct gic *g);
 /* The line of shared peripheral interrupt `spi` (INTID 32 + spi); its n is the spi. -EINVAL from gic_n_spis() on. Line operations are thread-safe. */

@@ -298,6 +298,7 @@ static void test_v3(bool with_its)
 	config.nested = true;
 	CHECK_EQ(gic_create(hv, &config, &g, &e), 0);
 	CHECK_EQ(gic_kind(g), with_its ? ARM64_IRQCHIP_GICV3_ITS : ARM64_IRQCHIP_GICV3);
+	CHECK_STR(gic_name(gic_kind(g)), with_its ? "gicv3-its" : "gicv3");
 	CHECK_EQ(gic_n_spis(g), 96);
 	CHECK_EQ(address(V3, KVM_VGIC_V3_ADDR_TYPE_DIST), DIST);
 	CHECK_EQ(regions(base, n), 1);

@@ -250,6 +250,7 @@ static void test_irqchip_choice(void)
 		{ true, true, RISCV_IRQCHIP_AUTO, RISCV_IRQCHIP_PLIC_KERNEL, true },   { false, false, RISCV_IRQCHIP_PLIC, RISCV_IRQCHIP_PLIC, true },
 		{ true, false, RISCV_IRQCHIP_PLIC_KERNEL, RISCV_IRQCHIP_PLIC_KERNEL, true }, { true, false, RISCV_IRQCHIP_PLIC_KERNEL, RISCV_IRQCHIP_AUTO },
 	};
+	static const char *const names[] = { "auto", "plic", "aia", "plic-kernel" };
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct test_machine t;
@@ -266,6 +267,7 @@ static void test_irqchip_choice(void)
 		} else {
 			CHECK_EQ(r, 0);
 			CHECK(riscv_state(&t.m)->irqchip == cases[i].got);
+			CHECK_STR(arch_riscv64.irqchip(&t.m), names[cases[i].got]);
 			CHECK(!riscv_state(&t.m)->aia == (cases[i].got != RISCV_IRQCHIP_AIA));
 			CHECK(!riscv_state(&t.m)->plic == (cases[i].got != RISCV_IRQCHIP_PLIC));
 			CHECK(!riscv_state(&t.m)->plic_kernel == (cases[i].got != RISCV_IRQCHIP_PLIC_KERNEL));

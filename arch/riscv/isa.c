@@ -68,6 +68,11 @@ const struct option riscv_options[] = {
 };
 _Static_assert(ARRAY_SIZE(riscv_options) == RISCV_N_OPTIONS, "RISCV_N_OPTIONS counts the rows above");
 
+const char *riscv_irqchip_name(enum riscv_irqchip chip)
+{
+	return irqchips[chip];
+}
+
 static int get(struct hv_vcpu *vcpu, uint64_t id, uint64_t *ret)
 {
 	uint64_t v = 0;

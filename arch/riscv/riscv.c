@@ -175,6 +175,11 @@ int riscv_reset_irqchip(struct machine *m, struct err *e)
 	return 0;
 }
 
+static const char *irqchip(struct machine *m)
+{
+	return riscv_irqchip_name(riscv_state(m)->irqchip);
+}
+
 static void stat_irqchip(struct machine *m, void (*fn)(void *ctx, const char *name, uint64_t value), void *ctx)
 {
 	struct riscv_state *s = riscv_state(m);
@@ -223,6 +228,7 @@ const struct arch_ops arch_riscv64 = {
 	.for_each_reg = riscv_for_each_reg,
 	.dump_vcpu = riscv_dump_vcpu,
 	.doctor = riscv_doctor,
+	.irqchip = irqchip,
 	.stat = stat_irqchip,
 	.destroy = destroy,
 };

@@ -84,6 +84,8 @@ static inline bool riscv_reg_missing(int r)
 int riscv_reset_irqchip(struct machine *m, struct err *e);
 
 /* isa.c */
+const char *riscv_irqchip_name(enum riscv_irqchip chip); /* as --irqchip spells it */
+
 struct riscv_ext {
 	const char *name; /* the register's: "zbb"; for ISA extensions the device tree's as well */
 	unsigned int id;  /* KVM_RISCV_ISA_EXT_* or KVM_RISCV_SBI_EXT_* */

@@ -136,8 +136,10 @@ static void print_stat(const struct wish *w, const char *name, yyjson_val *stat)
 	yyjson_arr_foreach(yyjson_obj_get(stat, "devices"), i, n, v)
 		print_numbers(yyjson_get_str(yyjson_obj_get(v, "name")), v);
 	v = yyjson_obj_get(stat, "irqchip");
-	if (v)
-		print_numbers("interrupt controller", v);
+	if (v) {
+		snprintf(title, sizeof(title), "irqchip %s", yyjson_get_str(yyjson_obj_get(v, "kind")));
+		print_numbers(title, v);
+	}
 }
 
 static void print_dump(yyjson_val *reply)

@@ -52,7 +52,7 @@ static void test_methods(void)
 	method(&t, "state", NULL, 0, "\"running\"");
 	method(&t, "stat", NULL, 0, "\"exits\":3,\"mmio_reads\":2,\"mmio_writes\":1,\"unclaimed\":1");
 	method(&t, "stat", NULL, 0, "{\"name\":\"rng0\",\"mmio_exits\":0}");
-	method(&t, "stat", NULL, 0, "\"irqchip\":{\"exits\":0");
+	method(&t, "stat", NULL, 0, "\"irqchip\":{\"kind\":\"plic\",\"exits\":0");
 	method(&t, "stat", NULL, 0, "\"ram\":33554432");
 	method(&t, "stat", "{\"memory\":true}", -ENODEV, "--balloon");
 	method(&t, "pause", NULL, 0, "\"paused\"");

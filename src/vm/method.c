@@ -155,9 +155,11 @@ static int stat_all(struct call *c, struct err *e)
 	yyjson_mut_obj_add_uint(c->doc, obj, "ram", vm->machine.ram_size);
 	stat_vcpus(c);
 	stat_devices(c);
-	if (vm->machine.arch->stat) {
-		yyjson_mut_obj_add_obj(c->doc, c->result, "irqchip");
-		vm->machine.arch->stat(&vm->machine, add_number, c);
+	if (vm->machine.arch->irqchip) {
+		obj = yyjson_mut_obj_add_obj(c->doc, c->result, "irqchip");
+		yyjson_mut_obj_add_str(c->doc, obj, "kind", vm->machine.arch->irqchip(&vm->machine));
+		if (vm->machine.arch->stat)
+			vm->machine.arch->stat(&vm->machine, add_number, c);
 	}
 	if (vm->balloon)
 		stat_balloon(c, memory);
