@@ -58,7 +58,7 @@ while read -r name arch depth words; do
 	n=$((n + 1))
 	# shellcheck disable=SC2086
 	refuses 2 'no script /nonexistent' "$host" "$arch" $words --script /nonexistent
-	[[ $depth == quick || $depth == full ]] || fail "host $name is '$depth', neither quick nor full"
+	[[ $depth =~ ^(quick|full|slow)$ ]] || fail "host $name is '$depth', neither quick nor full nor slow"
 done < <("$run" --hosts)
 [ $n -ge 9 ] || fail "only $n hosts in the table"
 
