@@ -3,13 +3,29 @@
 # limit: 300
 # Debian's kernel with 1, 2 and 8 CPUs, on the interrupt controller this host should lead to.
 
+# irqs CHIP : what Linux calls the drivers of that.
+irqs() {
+	case $1 in
+	aia) echo 'aplic|imsic' ;;
+	plic*) echo plic ;;
+	gicv2*) echo 'gic-0|gicv2' ;;
+	gicv3*) echo gicv3 ;;
+	esac
+}
+
+# What --irqchip auto takes here.
 case $FLAVOUR in
-aia) irqs='aplic|imsic' counts='1 2 8' ;;
-rv64) irqs=plic counts=2 ;;
-arm64-gicv2) irqs='gic-0|gicv2' counts='1 2 8' ;;
-arm64*) irqs=gicv3 counts='1 2 8' ;;
-s390x*) irqs='' counts='1 8' ;;
-*) irqs=plic counts='1 2 8' ;;
+aia*) auto=aia ;;
+plic-kernel* | plic-5.10*) auto=plic-kernel ;;
+plic* | rv64) auto=plic ;;
+arm64-gicv2) auto=gicv2m ;;
+arm64*) auto=gicv3-its ;;
+*) auto='' ;;
+esac
+irqs=$(irqs "${chip:-$auto}") counts='1 2 8'
+case $FLAVOUR in
+rv64) counts=2 ;;
+s390x*) counts='1 8' ;;
 esac
 for n in $counts; do
 	guest 140 run -k "$IMAGE" -i "$INITRD" -c"$n" -m 256 -p "loglevel=4 lkvmtest=info,rtc"
@@ -25,4 +41,15 @@ if [ "$ARCH" = s390x ]; then
 	has debian "^lkvm guest is up .Linux 6\.1\.0-"
 else
 	has rtc "^guest: rtc .* [0-9]{10}"
+fi
+if [ -n "$auto" ]; then
+	start_fed run --name auto --irqchip auto -k "$QUICK" -i "$INITRD" -c2 -m 256 -p "loglevel=4 lkvmtest=info,echo"
+	expect "^guest: type" 60
+	command_of 10 stat auto
+	has auto "^ *irqchip $auto( |\$)" "$output"
+	send end
+	unfeed
+	wait_exit 20
+	exits auto-exit 0
+	has auto-irqs "^guest: irqs .*($(irqs $auto))"
 fi

@@ -12,6 +12,7 @@ has list-pid "(^|[^0-9])$pid([^0-9]|\$)" "$output"
 command_of 10 stat --name ctl
 same stat-status "$status" 0
 has stat "." "$output"
+[ -z "$chip" ] || has stat-irqchip "^ *irqchip $chip( |\$)" "$output"
 
 command_of 10 pause --name ctl
 same pause-status "$status" 0

@@ -72,14 +72,18 @@ fed=''
 # MiB that network tests transfer in each direction: a sum of one takes Hercules seconds.
 MIB=4
 [ "$ARCH" != s390x ] || MIB=1
-# What guests are told on this host. KVM of Debian's 6.12 in protected mode offers pointer authentication and makes it UNDEFINED;
-# tests/kvm/arm64/ptrauth.c tests that, and arch/arm64/kernel has the cure. plic-5.10's kernel has a PLIC: plic-kernel-5.10 is that host with it, and KASAN shall see it.
-told=''
-case $FLAVOUR-$(uname -r) in
-arm64-protected-6.12*+deb*) told=--disable-ptrauth ;;
-plic-5.10-kasan-*) ;;
-plic-5.10*) told='--irqchip plic' ;;
+# The interrupt controller that guests have on a RISC-V host unless a test asks for another one, and for no other if it fails; what `--irqchip auto` would take, boot.sh
+# tells. plic-5.10's kernel has a PLIC: plic-kernel-5.10 is that host with it, and KASAN shall see it.
+case $FLAVOUR in
+aia) chip=aia ;;
+aia-kernel | plic-kernel* | plic-5.10-kasan) chip=plic-kernel ;;
+plic* | rv64) chip=plic ;;
+*) chip='' ;;
 esac
+# What guests are told. KVM of Debian's 6.12 in protected mode offers pointer authentication and makes it UNDEFINED; tests/kvm/arm64/ptrauth.c tests that, and
+# arch/arm64/kernel has the cure.
+told=${chip:+--irqchip $chip}
+case $FLAVOUR-$(uname -r) in arm64-protected-6.12*+deb*) told=--disable-ptrauth ;; esac
 
 # start ARGUMENT... : `lkvm ARGUMENT...` in the background. Its output is $console, its errors are $errors.
 start() {
