@@ -168,6 +168,38 @@ command_of() {
 	status=$?
 }
 
+# counts : how often vCPUs of the guest that `measure` started have left KVM for lkvm, and how often lkvm's event loop has slept.
+counts() {
+	local task
+	"$LKVM" stat --name measured | awk '$1 == "vCPU" { n += $4 } END { print n + 0 }'
+	for task in "/proc/$pid"/task/*; do
+		[ "$(cat "$task/comm")" != lkvm-loop ] || sed -n 's/^voluntary_ctxt_switches:[^0-9]*//p' "$task/status"
+	done
+}
+
+# measure WORK ARGUMENT... : a guest that does WORK of tests/nested/guest, which says `interrupts` before and after. Sets $taken, $exits, $slept: the interruptions by
+# its virtio devices meanwhile, and what `counts` says. Its console is not the serial port, where each character is an exit.
+measure() {
+	local work=$1 before
+	shift
+	start_fed run --name measured -k "$QUICK" -i "$INITRD" -c1 -m 256 --console virtio -p "loglevel=4 lkvmtest=echo,$work,echo" "$@"
+	if expect "^guest: type" 60; then ok "$work-up"; else not_ok "$work-up" "no guest: $(tail -n 1 "$errors")"; fi
+	before=$(counts)
+	send end
+	if expect "^guest: $work done" 60; then ok "$work-done"; else not_ok "$work-done" "it is not done in time"; fi
+	# shellcheck disable=SC2046,SC2086
+	set -- $before $(counts)
+	exits=$(($3 - $1)) slept=$(($4 - $2))
+	send end
+	unfeed
+	wait_exit 20
+	exits "$work-exit" 0
+	has "$work" "^guest: $work ok"
+	taken=$(tr -d '\r' <"$console" | awk '$1 $2 == "guest:interrupts" { if (!n++) first = $3; last = $3 } END { print last - first }')
+	measured="$taken interruptions, $exits exits to user space, lkvm's loop slept $slept times"
+	echo "$work: $measured"
+}
+
 # kernel_mark WHAT : in the log of the host's kernel: from here on.
 kernel_mark() { echo "lkvm: $1 begins" >/dev/kmsg; }
 
