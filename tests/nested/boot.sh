@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic plic-5.10* plic-kernel plic-kernel-5.10 aia rv64 arm64* s390x*
+# hosts: plic plic-5.10* plic-kernel plic-kernel-5.10 aia* rv64 arm64* s390x*
 # limit: 300
 # Debian's kernel with 1, 2 and 8 CPUs, on the interrupt controller this host should lead to.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic plic-5.10 plic-kernel plic-kernel-5.10 aia arm64 s390x
+# hosts: plic plic-5.10 plic-kernel plic-kernel-5.10 aia* arm64 s390x
 # limit: 150
 # list, stat, pause, resume, debug, balloon, stop.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic plic-5.10 plic-kernel plic-kernel-5.10 aia rv64 arm64* s390x*
+# hosts: plic plic-5.10 plic-kernel plic-kernel-5.10 aia* rv64 arm64* s390x*
 # limit: 40
 # What `lkvm doctor` and `lkvm regs` say of this host.
 
@@ -23,7 +23,7 @@ arm64-protected-6.12*+deb*) has doctor-ptrauth '^ *no +pointer authentication of
 arm64*) has doctor-ptrauth '^ *yes +pointer authentication of addresses' "$output" ;;
 esac
 case $FLAVOUR in
-plic-kernel* | plic-5.10*) has doctor-plic '^ *yes +PLIC in the kernel' "$output" ;;
+plic-kernel* | aia-kernel | plic-5.10*) has doctor-plic '^ *yes +PLIC in the kernel' "$output" ;;
 plic | plic-6.12 | aia | rv64)
 	has doctor-plic '^ *no +PLIC in the kernel' "$output"
 	guest 10 run -k "$QUICK" -i "$INITRD" -m 128 --irqchip plic-kernel

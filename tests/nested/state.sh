@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic plic-5.10 plic-kernel aia arm64
+# hosts: plic plic-5.10 plic-kernel aia* arm64
 # limit: 300
 # A running guest whose machine's state is taken away and given back (tests/state.c): no interrupt is lost or doubled, and the guest itself says so.
 
@@ -29,6 +29,7 @@ if [ ! -x /root/state ] || [ -z "$(ls /root/bare-* 2>/dev/null)" ]; then
 fi
 case $FLAVOUR in
 aia) chips="aia plic" ;;
+aia-kernel) chips="plic-kernel aia" ;;
 plic-kernel) chips="plic-kernel plic" ;;
 arm64) chips="gicv3-its" ;;
 *) chips=plic ;;
