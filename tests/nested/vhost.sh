@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic plic-5.10 plic-kernel plic-kernel-5.10 aia-kernel arm64 s390x
+# hosts: plic plic-5.10 plic-kernel plic-kernel-5.10 plic-kernel-debug aia-kernel arm64 s390x
 # limit: 240
 # A network card whose queues the host's kernel serves (vhost-net): ping, a TCP transfer in both directions, and once more with several queue pairs and a pause in between.
 
