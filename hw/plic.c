@@ -596,6 +596,15 @@ static bool within(const uint64_t *map, const uint64_t *valid)
 	return true;
 }
 
+/* An edge is remembered between the claim and the completion, and only then. */
+static bool edges_fit(const struct plic_state *s)
+{
+	for (size_t w = 0; w < SOURCE_WORDS; w++)
+		if (s->edge[w] & ~(s->busy[w] & ~s->pending[w]))
+			return false;
+	return true;
+}
+
 static bool state_fits(const struct plic *p, const struct plic_state *s)
 {
 	if (s->version != PLIC_STATE_VERSION || s->n_sources != p->config.n_sources || s->n_contexts != p->n_contexts)
@@ -603,8 +612,7 @@ static bool state_fits(const struct plic *p, const struct plic_state *s)
 	for (unsigned int source = 0; source <= PLIC_MAX_SOURCES; source++)
 		if (s->priority[source] > PLIC_MAX_PRIORITY || (s->priority[source] && !bitmap_test(p->valid, source)))
 			return false;
-	return within(s->pending, p->valid) && within(s->busy, p->valid) && within(s->level, p->valid) &&
-	       within(s->edge, p->valid);
+	return within(s->pending, p->valid) && within(s->busy, p->valid) && within(s->level, p->valid) && edges_fit(s);
 }
 
 /* Everything that follows from s and context; the vCPUs are told. */

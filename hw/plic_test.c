@@ -143,7 +143,17 @@ static void test_state(void)
 	((struct plic_state *)buf)->priority[5] = PLIC_MAX_PRIORITY + 1;
 	CHECK_EQ(plic_load(b.plic, buf, len, &e), -EINVAL);
 	((struct plic_state *)buf)->priority[5] = 0;
-	((struct plic_state *)buf)->pending[0] |= 1;
+	/* An edge is remembered of a source that is served, not of one that is idle or waits for its claim. */
+	for (unsigned int i = 0; i < 4; i++) {
+		struct plic_state *s = (struct plic_state *)buf;
+
+		s->busy[0] = (s->busy[0] & ~(UINT64_C(1) << 7)) | (uint64_t)(i & 1) << 7;
+		s->pending[0] = (s->pending[0] & ~(UINT64_C(1) << 7)) | (uint64_t)(i >> 1) << 7;
+		s->edge[0] |= UINT64_C(1) << 7;
+		CHECK_EQ(plic_load(b.plic, buf, len, NULL), i == 1 ? 0 : -EINVAL);
+	}
+	((struct plic_state *)buf)->pending[0] = 1;
+	((struct plic_state *)buf)->edge[0] = 0;
 	CHECK_EQ(plic_load(b.plic, buf, len, NULL), -EINVAL);
 	free(buf);
 	free(again);

@@ -27,16 +27,15 @@ for program in /root/kvm/kvm-*; do
 		esac
 		continue
 		;;
-	# Upstream's, and what arch/riscv/kernel cures: irqfds that deliver nothing, loads that are not sign-extended, timers that never come.
+	# Upstream's, and what arch/riscv/kernel cures: irqfds that deliver nothing, loads that are not sign-extended or change x0, timers that never come.
 	plic-plic-6.*) defect='no-irqfd-capability: irqfd-refused: resample-refused:' ;;
 	exits-plic-6.*) defect='lb:.loaded lh:.loaded lw:.loaded c.lw:.loaded c.lwsp:.loaded' also='hsm: answer 2' ;;
 	mmio-plic-6.*) defect='[a-z0-9-]*-lb:.*0xf [a-z0-9-]*-lh:.*0xf [a-z0-9-]*-lw:.*0xf [a-z0-9-]*-c.lw:.*0xf [a-z0-9-]*-c.lwsp:.*0xf sd-x0-after-ld-x0:' ;;
 	wake-plic-6.*) defect='timer' ;;
-	# And what it does not: what is loaded from MMIO into x0 is stored from it, hart ids are cut to 32 bits, blocks are not split for a dirty log and
+	# And what it does not: hart ids are cut to 32 bits, blocks are not split for a dirty log and
 	# mapped whatever the slot's host address is, and what user space writes to sip wakes nobody. A loaded timer's deadline is lost now and then.
 	irqs-plic-6.*) defect='wfi-written:' also='timer-loaded-[a-z]*:' ;;
 	irqs-*-kernel*-6.*) defect='wfi-written:' ;;
-	mmio-*-kernel*-6.*) defect='sd-x0-after-ld-x0:' ;;
 	# Where SBI v0.1 is built in, guests get the G-stage fault of the host's that reads their masks of harts.
 	sbi-plic-6.* | sbi-*-kernel*-6.*) defect='hsm-status-wide: hsm-start-wide:' also='(legacy-[a-z-]*|ipi): (traps|scause 21|harts 0x0)' ;;
 	stage2-plic-6.* | stage2-*-kernel*-6.*) defect='dirty-hugetlb-2m:.KVM_RUN:.File.exists hugetlb-odd:.*status.0xe' also='dirty-hugetlb-1g: KVM_RUN: File exists' ;;

@@ -194,6 +194,8 @@ static void attributes(void)
 	IS("capability-irqfd", ioctl(vm.fd, KVM_CHECK_EXTENSION, KVM_CAP_IRQFD), 1);
 	IS("capability-resample", ioctl(vm.fd, KVM_CHECK_EXTENSION, KVM_CAP_IRQFD_RESAMPLE), 1);
 	IS("capability-dev-kvm", ioctl(vm.kvm, KVM_CHECK_EXTENSION, KVM_CAP_IRQFD), 1);
+	/* Without a VM it is the AIA that is spoken of, where there is one. */
+	IS("capability-resample-dev-kvm", ioctl(vm.kvm, KVM_CHECK_EXTENSION, KVM_CAP_IRQFD_RESAMPLE), !host_has(KVM_DEV_TYPE_RISCV_AIA));
 
 	/* Before the initialization. */
 	IS("early-line", vm_irq_line(&vm, 1, 1), -EBUSY);
@@ -554,7 +556,8 @@ static void save_and_load(void)
 		a->busy[i / 64] |= (seed >> 31 & 1) << i % 64;
 		a->level[i / 64] |= (seed >> 31 & seed >> 32 & 1) << i % 64;
 		a->resample[i / 64] |= (seed >> 31 & seed >> 33 & 1) << i % 64;
-		a->edge[i / 64] |= (seed >> 34 & 1) << i % 64;
+		/* One whose interrupt is being served may have an edge to remember. */
+		a->edge[i / 64] |= (seed >> 31 & ~seed >> 30 & seed >> 34 & 1) << i % 64;
 		for (unsigned int c = 0; c < 6; c++)
 			a->context[c].enable[i / 64] |= (seed >> (35 + c) & 1) << i % 64;
 	}
@@ -597,6 +600,8 @@ static void save_and_load(void)
 	REFUSED("bad-level", level[15], UINT64_C(1) << 63);
 	REFUSED("bad-resample", resample[15], UINT64_C(1) << 63);
 	REFUSED("bad-edge", edge[15], UINT64_C(1) << 63);
+	REFUSED("bad-edge-idle", edge[1], ~a->busy[1]);
+	REFUSED("bad-edge-pending", pending[1], a->edge[1]);
 	REFUSED("bad-enable", context[5].enable[0], 1);
 	REFUSED("bad-threshold", context[5].threshold, 8);
 	REFUSED("bad-reserved", context[5].reserved, 1);
