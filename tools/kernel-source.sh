@@ -3,6 +3,7 @@
 # Kernels built from Debian's source. tools/images.sh sources it; all of it lands in $lkvm_cache/kernels.
 #
 #   kernel_source VERSION   sets KERNEL_TREE: the source of linux-source-VERSION, unpacked once (less what no build here needs)
+#   kernel_lost VERSION     whether Debian has that source no longer, and it is not here, either
 #   kernel_patches WORD...  sets the array PATCHES: a WORD is a patch or a folder of them (in the order of its file `series`,
 #                           or of their names)
 #   kernel_series ARCH VERSION
@@ -19,7 +20,8 @@
 #                           sets KERNEL_BUILT: the host's kernel (kernel_build ARCH VERSION host, with this tree's series), and KERNEL_MODULE:
 #                           arch/ARCH/NAME/NAME.ko for it, as it is when these patches follow the series
 #   kernel_style VERSION PATCH...
-#                           the kernel's own checkpatch.pl; fails when it finds something
+#                           the kernel's own checkpatch.pl; fails when it finds something, other than what the file `remarks` beside the patches
+#                           has, as lines of PATCH LEVEL:TYPE NUMBER
 #
 # A failure is one sentence, and the whole log is in $lkvm_cache/kernels/VERSION/ARCH-CONFIG.log.
 
@@ -49,6 +51,8 @@ kernel_source() {
 	KERNEL_TREE=$lkvm_cache/kernels/$version/source
 	unless_stamped "$KERNEL_TREE" "tree 1 $(stat -c '%s %Y' "$(_kernel_tarball "$version")")" _source_unpack "$version" || exit 1
 }
+
+kernel_lost() { [ -n "${_kernel_suites[$1]:-}" ] && ! (kernel_source "$1") >/dev/null 2>&1; }
 
 kernel_patches() {
 	local word file n=0
@@ -431,17 +435,23 @@ kernel_host_module() {
 }
 
 kernel_style() {
-	local patch log failed=0
+	local patch log remarks said known failed=0
 	kernel_source "$1"
 	shift
 	host_tools perl patch
 	log=$lkvm_cache/kernels/style.log
 	for patch; do
 		# Debian's source has no history that could tell whether the commit of a Fixes: line is known.
-		if (cd "$KERNEL_TREE" && perl scripts/checkpatch.pl --no-tree --strict --show-types --terse --no-summary --ignore UNKNOWN_COMMIT_ID "$patch") >"$log" 2>&1; then
-			say "$(basename "$patch"): nothing that checkpatch.pl would say"
+		remarks=$(dirname "$patch")/remarks
+		[ -f "$remarks" ] || remarks=/dev/null
+		said='' known=$(awk -v patch="$(basename "$patch")" '$1 == patch { print $2, $3 }' "$remarks" | LC_ALL=C sort)
+		(cd "$KERNEL_TREE" && perl scripts/checkpatch.pl --no-tree --strict --show-types --terse --no-summary --ignore UNKNOWN_COMMIT_ID "$patch") >"$log" 2>&1 ||
+			said=$(sed -n 's/^[^:]*:[0-9]*: \([A-Z]*:[A-Z_]*\):.*/\1/p' "$log" | LC_ALL=C sort | uniq -c | awk '{ print $2, $1 } END { if (!NR) print "that it failed" }')
+		if [ "$said" = "$known" ]; then
+			say "$(basename "$patch"): nothing that checkpatch.pl would say${known:+, but what is known}"
 		else
 			failed=1
+			[ -z "$known" ] || say "$(basename "$patch"): known is ${known//$'\n'/, }, and it says"
 			cat "$log" >&2
 		fi
 	done

@@ -27,6 +27,12 @@
 /* Counted atomically: the vCPUs' threads say results, too. In vcpu.c: what one file of a program finds counts for all of it. */
 extern unsigned int said_passes, said_failures;
 
+/*
+ * The check under way, for the watchdog: with KVM_WATCHDOG=SECONDS in the environment, a program that has not ended by then says FAIL with this name, and ends.
+ * A guest that hangs is so found by a program, in its words, and not by who waits for it. Without it, programs take their time.
+ */
+void under_way(const char *what);
+
 static inline void say(const char *word, const char *what, const char *fmt, va_list ap)
 {
 	char line[512];
@@ -36,6 +42,8 @@ static inline void say(const char *word, const char *what, const char *fmt, va_l
 		vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
 	puts(line);
 	fflush(stdout);
+	snprintf(line, sizeof(line), "after-%s", what);
+	under_way(line);
 }
 
 __attribute__((format(printf, 2, 3))) static inline void fail(const char *what, const char *fmt, ...)
