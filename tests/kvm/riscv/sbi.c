@@ -3,6 +3,8 @@
  * SBI, call by call: what comes back in a0 and a1, what leaves the guest and with what, and which registers are kept (all others). The calls are made with the
  * vCPU's registers set by user space, see insn.h.
  */
+#include <sys/mount.h>
+
 #include "insn.h"
 
 #define SUCCESS 0
@@ -370,6 +372,110 @@ static void ipi_masks(void)
 	vm_destroy(&vm);
 }
 
+#define TRACING "/sys/kernel/tracing/"
+
+static volatile uint64_t in_guest[3];
+
+static void spinner(uint64_t arg)
+{
+	guest_call(0, arg);
+	for (;;)
+		;
+}
+
+static void spins(struct vcpu *v, unsigned int op, uint64_t value)
+{
+	__atomic_store_n(&in_guest[v->i], 1, __ATOMIC_RELEASE);
+}
+
+/* The harts that have done this fence, by the trace; false: there is another one. */
+static bool fenced(const char *event, unsigned int *ret_harts)
+{
+	static const char *const events[] = { "kvm_fence_i: VCPU: ", "kvm_hfence: VCPU: " };
+	FILE *f = fopen(TRACING "trace", "re");
+	char line[512];
+	bool others = false;
+
+	must(f ? 0 : -1, TRACING "trace");
+	*ret_harts = 0;
+	while (fgets(line, sizeof(line), f))
+		for (unsigned int i = 0; i < ARRAY_SIZE(events); i++) {
+			char *at = strstr(line, events[i]), *end;
+			unsigned long hart;
+
+			if (!at)
+				continue;
+			hart = strtoul(at + strlen(events[i]), &end, 10);
+			end[strcspn(end, "\n")] = 0;
+			if (!strcmp(end, event))
+				*ret_harts |= 1u << hart;
+			else
+				others = true;
+		}
+	fclose(f);
+	return !others;
+}
+
+/*
+ * Fences are done by exactly the harts that are meant, and of what was asked: seen by trace events, since emulators that forget all translations at each change
+ * between guest and host show no fence that is missing.
+ */
+static void fences(void)
+{
+#define RANGE ", START: 0x80000000, SIZE: 0x2000"
+	static const struct {
+		const char *name;
+		struct call call;
+		unsigned int harts;
+		const char *event; /* what the trace says behind the hart */
+	} rows[] = {
+		{ "fence-i-self", { "fence", SBI_RFENCE, 0, { 1, 0 }, RETURNS, SUCCESS, 0 }, 1, "" },
+		{ "fence-i-other", { "fence", SBI_RFENCE, 0, { 2, 0 }, RETURNS, SUCCESS, 0 }, 2, "" },
+		{ "fence-i-all", { "fence", SBI_RFENCE, 0, { 0, ALL }, RETURNS, SUCCESS, 0 }, 7, "" },
+		{ "fence-self", { "fence", SBI_RFENCE, 1, { 1, 0, 0x80000000, 0x2000 }, RETURNS, SUCCESS, 0 }, 1, RANGE ", ASID: 0xffffffffffffffff" },
+		{ "fence-other", { "fence", SBI_RFENCE, 1, { 4, 0, 0x80000000, 0x2000 }, RETURNS, SUCCESS, 0 }, 4, RANGE ", ASID: 0xffffffffffffffff" },
+		{ "fence-base", { "fence", SBI_RFENCE, 1, { 3, 1, 0x80000000, 0x2000 }, RETURNS, SUCCESS, 0 }, 6, RANGE ", ASID: 0xffffffffffffffff" },
+		{ "fence-asid", { "fence", SBI_RFENCE, 2, { 5, 0, 0x80000000, 0x2000, 5 }, RETURNS, SUCCESS, 0 }, 5, RANGE ", ASID: 0x5" },
+		{ "legacy-fence-i", { "fence", LEGACY(5), 0, { DATA }, RETURNS, SUCCESS, KEPT }, 6, "" },
+		{ "legacy-fence", { "fence", LEGACY(6), 0, { DATA, 0x80000000, 0x2000 }, RETURNS, SUCCESS, KEPT }, 6, RANGE ", ASID: 0xffffffffffffffff" },
+		{ "legacy-fence-asid", { "fence", LEGACY(7), 0, { DATA, 0x80000000, 0x2000, 5 }, RETURNS, SUCCESS, KEPT }, 6, RANGE ", ASID: 0x5" },
+	};
+	struct vm vm;
+
+	mount("none", TRACING, "tracefs", 0, NULL);
+	if (!write_file(TRACING "events/kvm/kvm_hfence/enable", "1") || !write_file(TRACING "events/kvm/kvm_fence_i/enable", "1")) {
+		skip("fences", "this kernel has no trace events that tell");
+		return;
+	}
+	vm_create(&vm, 3);
+	*(uint64_t *)((char *)vm.ram + (DATA - RAM_BASE)) = 6;
+	for (unsigned int i = 1; i < 3; i++) {
+		vcpu_enter(&vm.vcpu[i], spinner, i);
+		vcpu_start(&vm.vcpu[i], -1, spins);
+		check(wait_for(&in_guest[i], 1, 20000), "fence-spins", "vCPU %u does not come to its guest", i);
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(rows); i++) {
+		uint64_t end = now_ns() + UINT64_C(10000000000);
+		unsigned int harts;
+		bool alone;
+
+		if (!legacy && is_legacy(&rows[i].call))
+			continue;
+		write_file(TRACING "trace", "");
+		expect(&vm.vcpu[0], &rows[i].call);
+		/* No hart executes another instruction of its guest without it; the host may have other things to do before. */
+		do
+			alone = fenced(rows[i].event, &harts);
+		while (harts != rows[i].harts && now_ns() < end);
+		check(alone && harts == rows[i].harts, rows[i].name, "is done by harts 0x%x, should be 0x%x; %s others", harts, rows[i].harts, alone ? "no" : "and");
+	}
+	for (unsigned int i = 1; i < 3; i++)
+		vcpu_stop(&vm.vcpu[i]);
+	write_file(TRACING "events/kvm/kvm_hfence/enable", "0");
+	write_file(TRACING "events/kvm/kvm_fence_i/enable", "0");
+	vm_destroy(&vm);
+}
+
 /* Started anew it begins as the specification says, whatever it was before; it stops, and begins again. */
 static void hart_life(void)
 {
@@ -573,6 +679,7 @@ int main(void)
 	translated_masks();
 	disabled();
 	ipi_masks();
+	fences();
 	hart_life();
 	started_asleep();
 	suspend();
