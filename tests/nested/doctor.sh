@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic plic-5.10 plic-kernel plic-kernel-5.10 aia* rv64 arm64* s390x*
+# hosts: plic plic-5.10 plic-5.10-plain plic-kernel plic-kernel-5.10 aia* rv64 arm64* s390x*
 # limit: 40
 # What `lkvm doctor` and `lkvm regs` say of this host.
 
@@ -8,15 +8,17 @@ same doctor-status "$status" 0
 has doctor-kvm "/dev/kvm" "$output"
 # The host is what its flavour says.
 case $FLAVOUR in
-arm64 | arm64-gicv2) host="VHE mode" ;;
-arm64-nested) host="VHE\+NV2 mode" ;;
-arm64-nvhe) host="Hyp nVHE mode" ;;
-arm64-hvhe) host="Hyp hVHE mode" ;;
-arm64-protected) host="Protected [nh]VHE mode" ;;
+arm64 | arm64-gicv2) host="VHE mode initialized" ;;
+arm64-nested) host="VHE\+NV2 mode initialized" ;;
+arm64-nvhe) host="Hyp nVHE mode initialized" ;;
+arm64-hvhe) host="Hyp hVHE mode initialized" ;;
+arm64-protected) host="Protected [nh]VHE mode initialized" ;;
+plic-5.10-plain) host='hypervisor extension available: Sv39x4, 14-bit VMIDs$' ;;
+plic-5.10* | plic-kernel-5.10) host='hypervisor extension available: Sv57x4, 14-bit VMIDs, Sstc$' ;;
 *) host='' ;;
 esac
 dmesg >dmesg
-[ -z "$host" ] || has host "kvm \[1\]: $host initialized" dmesg
+[ -z "$host" ] || has host "kvm \[[0-9]+\]: $host" dmesg
 # It lets a guest try what KVM promises; Debian's 6.12 in protected mode breaks that promise.
 case $FLAVOUR-$(uname -r) in
 arm64-protected-6.12*+deb*) has doctor-ptrauth '^ *no +pointer authentication of addresses' "$output" ;;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic plic-5.10 plic-kernel plic-kernel-5.10 aia arm64* s390x
+# hosts: plic plic-5.10 plic-5.10-plain plic-kernel plic-kernel-5.10 aia arm64* s390x
 # limit: 150
 # Ping and a TCP transfer in both directions through a tap device that was made beforehand.
 
