@@ -110,6 +110,8 @@ virtio_console="--console virtio"
 case $FLAVOUR in
 aia) chips="plic aia" ;;
 aia-kernel) chips="plic-kernel aia" ;;
+# Lockdep shall see both.
+plic-5.10-debug) chips="plic-kernel plic" ;;
 arm64-gicv2) chips="gicv2m gicv2" ;;
 arm64*) chips="gicv3-its gicv3" ;;
 *) chips=$chip ;;

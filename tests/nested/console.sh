@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic plic-5.10 plic-kernel plic-kernel-5.10 plic-kernel-debug aia arm64 s390x
+# hosts: plic plic-5.10 plic-5.10-debug plic-kernel plic-kernel-5.10 plic-kernel-debug aia arm64 s390x
 # limit: 150
 # Input from a pipe reaches the guest, on both consoles; standard streams may be anything.
 

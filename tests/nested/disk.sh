@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic plic-5.10 plic-5.10-plain plic-kernel plic-kernel-5.10 plic-kernel-debug aia* arm64* s390x*
+# hosts: plic plic-5.10 plic-5.10-plain plic-5.10-debug plic-kernel plic-kernel-5.10 plic-kernel-debug aia* arm64* s390x*
 # limit: 120
 # What the guest wrote is in the file on the host, byte by byte; a read-only disk stays as it was.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# hosts: plic plic-5.10 plic-kernel plic-kernel-5.10 plic-kernel-debug aia-kernel arm64 s390x
+# hosts: plic plic-5.10 plic-5.10-debug plic-kernel plic-kernel-5.10 plic-kernel-debug aia-kernel arm64 s390x
 # limit: 240
 # A network card whose queues the host's kernel serves (vhost-net): ping, a TCP transfer in both directions, and once more with several queue pairs and a pause in between.
 
@@ -64,6 +64,12 @@ transfer() {
 transfer one 100 -k "$QUICK" -c1 --network mode=tap,host_ip=10.77.0.1,vhost=1
 transfer pause 100 -k "$QUICK" -c2 --network mode=tap,host_ip=10.77.0.1,vhost=1,queues=2
 through_kernel pings
+# Lockdep shall see vhost at both PLICs of this host.
+if [ "$FLAVOUR" = plic-5.10-debug ]; then
+	chip=plic-kernel told='--irqchip plic-kernel'
+	transfer kernel 100 -k "$QUICK" -c1 --network mode=tap,host_ip=10.77.0.1,vhost=1
+	through_kernel kernel-pings
+fi
 kill "$(pidof httpd)" 2>/dev/null
 
 # Without the device: a sentence, and no guest.
