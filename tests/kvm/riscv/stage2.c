@@ -96,17 +96,23 @@ static void *small_pages(uint64_t n)
 	return p;
 }
 
-static void huge_pages(const char *folder, unsigned int n)
+/* So many are set aside; how many there were. What was set aside at boot may be there for once: Linux 5.10 can give back a page of 1 GiB, and not take one. */
+static unsigned int huge_pages(const char *folder, unsigned int n)
 {
+	unsigned int before = 0;
 	char path[128];
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/%s/nr_hugepages", folder);
-	f = fopen(path, "w");
+	f = fopen(path, "r+");
 	if (!f)
-		return;
+		return 0;
+	if (fscanf(f, "%u", &before) != 1)
+		before = 0;
+	rewind(f);
 	fprintf(f, "%u\n", n);
 	fclose(f);
+	return before;
 }
 
 static void fill(void *memory, uint64_t pages, uint64_t seed)
@@ -208,13 +214,16 @@ static void one_kind(const struct kind *k)
 	bool odd = strstr(k->name, "odd");
 	struct vm vm;
 	struct vcpu *v = &vm.vcpu[0];
+	unsigned int set_aside = 0;
 	char *all, *a;
 
 	if (k->folder)
-		huge_pages(k->folder, (unsigned int)(k->size / (strstr(k->name, "1g") ? GIGA : MEGA)) + odd);
+		set_aside = huge_pages(k->folder, (unsigned int)(k->size / (strstr(k->name, "1g") ? GIGA : MEGA)) + odd);
 	all = memory(k->size + (odd ? MEGA : 0), k->align, k->flags);
 	if (all == MAP_FAILED) {
 		skip(k->name, "the host has no such pages: %s", strerror(errno));
+		if (k->folder)
+			huge_pages(k->folder, set_aside);
 		return;
 	}
 	if (k->advice)
@@ -242,7 +251,7 @@ static void one_kind(const struct kind *k)
 	vm_destroy(&vm);
 	munmap(all, k->size + (odd ? MEGA : 0));
 	if (k->folder)
-		huge_pages(k->folder, 0);
+		huge_pages(k->folder, set_aside);
 }
 
 static void sizes(void)
