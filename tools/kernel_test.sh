@@ -128,6 +128,27 @@ same 'of that kernel' "$(ours riscv64 9.1)" 0001-one.patch
 same 'of another kernel' "$(ours riscv64 9.2)" ''
 same 'of another architecture' "$(ours arm64 9.1)" ''
 
+# A source that Debian has no longer is lost; a version that it never had is a mistake, which others say.
+lost() { (kernel_source() { return 1; }; kernel_lost "$1") && echo lost || echo no; }
+same 'a source that is gone' "$(lost 6.12)" lost
+same 'a source that never was' "$(lost 1.2)" no
+same 'a source that is there' "$( (kernel_source() { :; }; kernel_lost 6.12) && echo lost || echo no)" no
+
+# --- remarks
+mkdir -p "$work/style/scripts" "$lkvm_cache/kernels"
+cat >"$work/style/scripts/checkpatch.pl" <<'P'
+print "$ARGV[-1]:7: CHECK:SPACING: spaces\n$ARGV[-1]:9: CHECK:SPACING: spaces\n$ARGV[-1]:1: WARNING:LONG_LINE: long\n";
+exit 1;
+P
+style() {
+	printf '%s\n' "$@" >"$work/dir/remarks"
+	(kernel_source() { KERNEL_TREE=$work/style; }; host_tools() { :; }; kernel_style 6.12 "$work/dir"/one.patch) 2>&1 | sed -n "s|^$lkvm_tool: ||p"
+}
+same 'known remarks' "$(style '# known' 'one.patch CHECK:SPACING 2' 'one.patch WARNING:LONG_LINE 1' 'two.patch CHECK:SPACING 1')" \
+	'one.patch: nothing that checkpatch.pl would say, but what is known'
+same 'one remark more' "$(style 'one.patch CHECK:SPACING 1' 'one.patch WARNING:LONG_LINE 1')" 'one.patch: known is CHECK:SPACING 1, WARNING:LONG_LINE 1, and it says'
+rm "$work/dir/remarks"
+
 # --- words
 mkdir "$work/built" "$work/clean"
 touch "$work/built/Kconfig" "$work/built/.config" "$work/clean/Kconfig"
