@@ -191,6 +191,21 @@ static void disabled(void)
 	vm_destroy(&vm);
 }
 
+/* What user space writes to sip is what the guest reads. */
+static void sip_written(struct vcpu *v, uint64_t bit, const char *set, const char *cleared)
+{
+	uint64_t value;
+
+	vcpu_enter(v, look, 0);
+	reg_set(v, REG_CSR(sip), bit);
+	if (vcpu_expect(v, set, READY, &value))
+		check(value & bit, set, "sip is 0x%" PRIx64, value);
+	vcpu_enter(v, look, 0);
+	reg_set(v, REG_CSR(sip), 0);
+	if (vcpu_expect(v, cleared, READY, &value))
+		check(!(value & bit), cleared, "sip is 0x%" PRIx64, value);
+}
+
 static void software(void)
 {
 	uint64_t value;
@@ -205,14 +220,7 @@ static void software(void)
 	if (vcpu_expect(v, "sip-others", DONE, &value))
 		check(!value, "sip-others", "a guest pends 0x%" PRIx64 " for itself", value);
 	/* By user space, without running; and away again. */
-	vcpu_enter(v, look, 0);
-	reg_set(v, REG_CSR(sip), SIP_SSIP);
-	if (vcpu_expect(v, "sip-written", READY, &value))
-		check(value & SIP_SSIP, "sip-written", "sip is 0x%" PRIx64, value);
-	vcpu_enter(v, look, 0);
-	reg_set(v, REG_CSR(sip), 0);
-	if (vcpu_expect(v, "sip-cleared", READY, &value))
-		check(!(value & SIP_SSIP), "sip-cleared", "sip is 0x%" PRIx64, value);
+	sip_written(v, SIP_SSIP, "sip-written", "sip-cleared");
 	/* And it is as good as any other for who waits. */
 	vcpu_enter(v, look, SIP_SSIP);
 	must(vcpu_expect(v, "sip-written", READY, &value) ? 0 : -1, "a guest");
@@ -337,14 +345,7 @@ static void timer_of_kvm(void)
 	/* The interrupt without a timer, as it is loaded into a new vCPU. */
 	reg_set(v, REG_CSR(sip), SIP_STIP);
 	timer_comes(v, "timer-sip-written", s);
-	vcpu_enter(v, look, 0);
-	reg_set(v, REG_CSR(sip), SIP_STIP);
-	if (vcpu_expect(v, "timer-sip-seen", READY, &value))
-		check(value & SIP_STIP, "timer-sip-seen", "sip is 0x%" PRIx64, value);
-	vcpu_enter(v, look, 0);
-	reg_set(v, REG_CSR(sip), 0);
-	if (vcpu_expect(v, "timer-sip-cleared", READY, &value))
-		check(!(value & SIP_STIP), "timer-sip-cleared", "sip is 0x%" PRIx64, value);
+	sip_written(v, SIP_STIP, "timer-sip-seen", "timer-sip-cleared");
 	vm_destroy(&vm);
 }
 
