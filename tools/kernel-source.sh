@@ -446,7 +446,7 @@ kernel_style() {
 		[ -f "$remarks" ] || remarks=/dev/null
 		said='' known=$(awk -v patch="$(basename "$patch")" '$1 == patch { print $2, $3 }' "$remarks" | LC_ALL=C sort)
 		(cd "$KERNEL_TREE" && perl scripts/checkpatch.pl --no-tree --strict --show-types --terse --no-summary --ignore UNKNOWN_COMMIT_ID "$patch") >"$log" 2>&1 ||
-			said=$(sed -n 's/^[^:]*:[0-9]*: \([A-Z]*:[A-Z_]*\):.*/\1/p' "$log" | LC_ALL=C sort | uniq -c | awk '{ print $2, $1 } END { if (!NR) print "that it failed" }')
+			said=$(sed -n 's/^[^:]*:[0-9]*: \([A-Z]*:[A-Z0-9_]*\):.*/\1/p' "$log" | LC_ALL=C sort | uniq -c | awk '{ print $2, $1 } END { if (!NR) print "that it failed" }')
 		if [ "$said" = "$known" ]; then
 			say "$(basename "$patch"): nothing that checkpatch.pl would say${known:+, but what is known}"
 		else

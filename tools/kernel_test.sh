@@ -137,16 +137,17 @@ same 'a source that is there' "$( (kernel_source() { :; }; kernel_lost 6.12) && 
 # --- remarks
 mkdir -p "$work/style/scripts" "$lkvm_cache/kernels"
 cat >"$work/style/scripts/checkpatch.pl" <<'P'
-print "$ARGV[-1]:7: CHECK:SPACING: spaces\n$ARGV[-1]:9: CHECK:SPACING: spaces\n$ARGV[-1]:1: WARNING:LONG_LINE: long\n";
+print "$ARGV[-1]:7: CHECK:SPACING: spaces\n$ARGV[-1]:9: CHECK:SPACING: spaces\n$ARGV[-1]:1: ERROR:C99_COMMENTS: comment\n";
 exit 1;
 P
 style() {
 	printf '%s\n' "$@" >"$work/dir/remarks"
 	(kernel_source() { KERNEL_TREE=$work/style; }; host_tools() { :; }; kernel_style 6.12 "$work/dir"/one.patch) 2>&1 | sed -n "s|^$lkvm_tool: ||p"
 }
-same 'known remarks' "$(style '# known' 'one.patch CHECK:SPACING 2' 'one.patch WARNING:LONG_LINE 1' 'two.patch CHECK:SPACING 1')" \
+same 'known remarks' "$(style '# known' 'one.patch CHECK:SPACING 2' 'one.patch ERROR:C99_COMMENTS 1' 'two.patch CHECK:SPACING 1')" \
 	'one.patch: nothing that checkpatch.pl would say, but what is known'
-same 'one remark more' "$(style 'one.patch CHECK:SPACING 1' 'one.patch WARNING:LONG_LINE 1')" 'one.patch: known is CHECK:SPACING 1, WARNING:LONG_LINE 1, and it says'
+same 'one remark more' "$(style 'one.patch CHECK:SPACING 1' 'one.patch ERROR:C99_COMMENTS 1')" 'one.patch: known is CHECK:SPACING 1, ERROR:C99_COMMENTS 1, and it says'
+same 'a remark unknown' "$(style 'one.patch CHECK:SPACING 2')" 'one.patch: known is CHECK:SPACING 2, and it says'
 rm "$work/dir/remarks"
 
 # --- words
