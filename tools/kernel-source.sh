@@ -41,18 +41,26 @@ _source_unpack() {
 		die "linux-source-$version does not unpack in $tree; is the disk full?"
 }
 
+# Every architecture's index has the package; of those of trixie-backports, not all can be read.
+_kernel_index() { [ "$1" = trixie-backports ] && echo arm64 || dpkg --print-architecture; }
+
 kernel_source() {
 	local version=$1 suite=${_kernel_suites[$1]:-} index
 	[ -n "$suite" ] || die "no suite is known to have a linux-source-$version; there are: $(printf '%s\n' "${!_kernel_suites[@]}" | sort -V | tr '\n' ' ')"
 	host_tools xz-utils
-	# Every architecture's index has the package; of those of trixie-backports, not all can be read.
-	[ "$suite" = trixie-backports ] && index=arm64 || index=$(dpkg --print-architecture)
+	index=$(_kernel_index "$suite")
 	deb_unpack "$index" "$suite" "$lkvm_cache/linux-source-$version" "linux-source-$version" || exit 1
 	KERNEL_TREE=$lkvm_cache/kernels/$version/source
 	unless_stamped "$KERNEL_TREE" "tree 1 $(stat -c '%s %Y' "$(_kernel_tarball "$version")")" _source_unpack "$version" || exit 1
 }
 
-kernel_lost() { [ -n "${_kernel_suites[$1]:-}" ] && ! (kernel_source "$1") >/dev/null 2>&1; }
+# Not when there is another reason why it does not come, such as no network.
+kernel_lost() {
+	local suite=${_kernel_suites[$1]:-} index
+	[ -n "$suite" ] && ! (kernel_source "$1") >/dev/null 2>&1 || return 1
+	index=$(_kernel_index "$suite")
+	(deb_apt "$index" "$suite" true && ! deb_apt "$index" "$suite" apt-cache show "linux-source-$1") >/dev/null 2>&1
+}
 
 kernel_patches() {
 	local word file n=0

@@ -128,10 +128,20 @@ same 'of that kernel' "$(ours riscv64 9.1)" 0001-one.patch
 same 'of another kernel' "$(ours riscv64 9.2)" ''
 same 'of another architecture' "$(ours arm64 9.1)" ''
 
-# A source that Debian has no longer is lost; a version that it never had is a mistake, which others say.
-lost() { (kernel_source() { return 1; }; kernel_lost "$1") && echo lost || echo no; }
-same 'a source that is gone' "$(lost 6.12)" lost
-same 'a source that never was' "$(lost 1.2)" no
+# A source that Debian has no longer is lost; a version that it never had is a mistake, which others say, and what cannot be had today may come tomorrow.
+# lost VERSION READING FINDING : the statuses of reading Debian's index, and of finding the package in it.
+lost() {
+	local reading=$2 finding=$3
+	(
+		kernel_source() { return 1; }
+		deb_apt() { if [ "$3" = true ]; then return "$reading"; else return "$finding"; fi; }
+		kernel_lost "$1"
+	) && echo lost || echo no
+}
+same 'a source that is gone' "$(lost 6.12 0 100)" lost
+same 'a source that does not come' "$(lost 6.12 0 0)" no
+same 'a source without a network' "$(lost 6.12 1 1)" no
+same 'a source that never was' "$(lost 1.2 0 100)" no
 same 'a source that is there' "$( (kernel_source() { :; }; kernel_lost 6.12) && echo lost || echo no)" no
 
 # --- remarks

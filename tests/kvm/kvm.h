@@ -28,7 +28,8 @@
 extern unsigned int said_passes, said_failures;
 
 /*
- * The check under way, for the watchdog: with KVM_WATCHDOG=SECONDS in the environment, a program that has not ended by then says FAIL with this name, and ends.
+ * The check under way, for the watchdog: with KVM_WATCHDOG=SECONDS in the environment, a program that has not ended by then says FAIL with this name, and ends
+ * with timeout(1)'s status, 124.
  * A guest that hangs is so found by a program, in its words, and not by who waits for it. Without it, programs take their time.
  */
 void under_way(const char *what);

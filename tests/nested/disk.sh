@@ -22,7 +22,7 @@ hasnt readonly-kept "^guest: second disk was written"
 same readonly-file "$(sum other.img)" "$other"
 
 # Request after request, whose completions are interruptions: they reach the guest without its vCPU's leaving KVM, unless the PLIC is lkvm's own.
-measure reads -d disk.img
+measure reads reads -d disk.img
 check reads-interruptions "$measured" [ $taken -ge 1000 ]
 if [ "$chip" = plic ]; then
 	check reads-by-exits "$measured" [ $exits -ge $taken ]

@@ -181,27 +181,27 @@ counts() {
 	done
 }
 
-# measure WORK ARGUMENT... : a guest that does WORK of tests/nested/guest, which says `interrupts` before and after. Sets $taken, $exits, $slept: the interruptions by
+# measure WHAT WORK ARGUMENT... : a guest that does WORK of tests/nested/guest, which says `interrupts` before and after. Sets $taken, $exits, $slept: the interruptions by
 # its virtio devices meanwhile, and what `counts` says. Its console is not the serial port, where each character is an exit.
 measure() {
-	local work=$1 before
-	shift
+	local what=$1 work=$2 before
+	shift 2
 	start_fed run --name measured -k "$QUICK" -i "$INITRD" -c1 -m 256 --console virtio -p "loglevel=4 lkvmtest=echo,$work,echo" "$@"
-	if expect "^guest: type" 60; then ok "$work-up"; else not_ok "$work-up" "no guest: $(tail -n 1 "$errors")"; fi
+	if expect "^guest: type" 60; then ok "$what-up"; else not_ok "$what-up" "no guest: $(tail -n 1 "$errors")"; fi
 	before=$(counts)
 	send end
-	if expect "^guest: $work done" 60; then ok "$work-done"; else not_ok "$work-done" "it is not done in time"; fi
+	if expect "^guest: $work done" 60; then ok "$what-done"; else not_ok "$what-done" "it is not done in time"; fi
 	# shellcheck disable=SC2046,SC2086
 	set -- $before $(counts)
 	exits=$(($3 - $1)) slept=$(($4 - $2))
 	send end
 	unfeed
 	wait_exit 20
-	exits "$work-exit" 0
-	has "$work" "^guest: $work ok"
+	exits "$what-exit" 0
+	has "$what" "^guest: $work ok"
 	taken=$(tr -d '\r' <"$console" | awk '$1 $2 == "guest:interrupts" { if (!n++) first = $3; last = $3 } END { print last - first }')
 	measured="$taken interruptions, $exits exits to user space, lkvm's loop slept $slept times"
-	echo "$work: $measured"
+	echo "$what: $measured"
 }
 
 # kernel_mark WHAT : in the log of the host's kernel: from here on.

@@ -15,7 +15,7 @@ httpd -p 8080 -h www
 
 # through_kernel WHAT : each of many pings is a doorbell and an interruption. None of them goes through lkvm, unless the PLIC is its own.
 through_kernel() {
-	measure pings --network mode=tap,host_ip=10.77.0.1,vhost=1
+	measure "$1" pings --network mode=tap,host_ip=10.77.0.1,vhost=1
 	check "$1-interruptions" "$measured" [ $taken -ge 1000 ]
 	if [ "$chip" = plic ]; then
 		check "$1-by-exits" "$measured" [ $exits -ge $taken ]

@@ -48,7 +48,8 @@ static void names(void)
 		uint64_t value = 0;
 		bool offered = !reg_read(&vm.vcpu[0], ISA(rows[i].ext), &value);
 
-		check(offered == host_has(isa, rows[i].name) && value == offered, rows[i].name, "%s", offered ? "is offered to guests, and the harts have it not" : "is not offered to guests, and the harts have it");
+		check(offered == host_has(isa, rows[i].name) && value == offered, rows[i].name, "%s",
+		      offered ? "is offered to guests, and the harts have it not" : "is not offered to guests, and the harts have it");
 		has += offered;
 	}
 	printf("# %u of %zu\n", has, ARRAY_SIZE(rows));
