@@ -5,7 +5,6 @@
  */
 #include "insn.h"
 
-#define ISA(n) (KVM_REG_RISCV | KVM_REG_SIZE_U64 | KVM_REG_RISCV_ISA_EXT | KVM_REG_RISCV_ISA_SINGLE | (n))
 #define DATA (CODE + 0x1000)
 #define CSR_SEED 0x015u
 #define ILLEGAL 2
@@ -46,7 +45,7 @@ static void names(void)
 	vm_create(&vm, 1);
 	for (unsigned int i = 0; i < ARRAY_SIZE(rows); i++) {
 		uint64_t value = 0;
-		bool offered = !reg_read(&vm.vcpu[0], ISA(rows[i].ext), &value);
+		bool offered = !reg_read(&vm.vcpu[0], REG_ISA(rows[i].ext), &value);
 
 		check(offered == host_has(isa, rows[i].name) && value == offered, rows[i].name, "%s",
 		      offered ? "is offered to guests, and the harts have it not" : "is not offered to guests, and the harts have it");
@@ -94,7 +93,7 @@ static void switches(void)
 
 			vm_create(&vm, 1);
 			snprintf(what, sizeof(what), "%s-%s", rows[i].name, on ? "on" : "off");
-			if (reg_read(v, ISA(rows[i].ext), &value) || !value || (!on && (value = 0, reg_write(v, ISA(rows[i].ext), &value)))) {
+			if (reg_read(v, REG_ISA(rows[i].ext), &value) || !value || (!on && (value = 0, reg_write(v, REG_ISA(rows[i].ext), &value)))) {
 				skip(what, "not on this host, or without a switch");
 			} else {
 				x[11] = DATA;
@@ -129,7 +128,7 @@ static void seed(void)
 
 	vm_create(&vm, 1);
 	run = v->run;
-	if (reg_read(v, ISA(KVM_RISCV_ISA_EXT_ZKR), &value) || !value) {
+	if (reg_read(v, REG_ISA(KVM_RISCV_ISA_EXT_ZKR), &value) || !value) {
 		skip("seed", "the host's KVM has no Zkr for guests");
 		vm_destroy(&vm);
 		return;
@@ -167,7 +166,7 @@ static void seed(void)
 	/* A vCPU that has it not asks nobody. */
 	vm_create(&vm, 1);
 	value = 0;
-	if (!reg_write(v, ISA(KVM_RISCV_ISA_EXT_ZKR), &value)) {
+	if (!reg_write(v, REG_ISA(KVM_RISCV_ISA_EXT_ZKR), &value)) {
 		r = execute(v, CSR_SEED << 20 | 11 << 15 | 1 << 12 | 10 << 7 | 0x73, x);
 		check(!r && reg_get(v, REG_CSR(scause)) == ILLEGAL, "seed-off", "KVM_RUN: %d, exit %u", r, v->run->exit_reason);
 	} else {

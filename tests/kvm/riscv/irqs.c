@@ -6,7 +6,6 @@
 #include "insn.h"
 
 #define TIMER(field) (KVM_REG_RISCV | KVM_REG_SIZE_U64 | KVM_REG_RISCV_TIMER | KVM_REG_RISCV_TIMER_REG(field))
-#define ISA_SSTC (KVM_REG_RISCV | KVM_REG_SIZE_U64 | KVM_REG_RISCV_ISA_EXT | KVM_RISCV_ISA_EXT_SSTC)
 #define PATIENCE 20000 /* ms */
 #define ROUNDS 300
 
@@ -262,8 +261,8 @@ static bool timer_vm(struct vm *vm, bool sstc)
 	vm_create(vm, 1);
 	if (sstc)
 		return true;
-	reg_write(&vm->vcpu[0], ISA_SSTC, &value);
-	if (reg_read(&vm->vcpu[0], ISA_SSTC, &value) || !value)
+	reg_write(&vm->vcpu[0], REG_ISA(KVM_RISCV_ISA_EXT_SSTC), &value);
+	if (reg_read(&vm->vcpu[0], REG_ISA(KVM_RISCV_ISA_EXT_SSTC), &value) || !value)
 		return true;
 	vm_destroy(vm);
 	return false;

@@ -8,7 +8,6 @@
 #define ID(size, type, n) (KVM_REG_RISCV | KVM_REG_SIZE_##size | (type) | (n))
 #define CONFIG(field) ID(U64, KVM_REG_RISCV_CONFIG, KVM_REG_RISCV_CONFIG_REG(field))
 #define TIMER(field) ID(U64, KVM_REG_RISCV_TIMER, KVM_REG_RISCV_TIMER_REG(field))
-#define ISA(n) ID(U64, KVM_REG_RISCV_ISA_EXT, KVM_REG_RISCV_ISA_SINGLE | (n))
 #define ISA_ENABLE(n) ID(U64, KVM_REG_RISCV_ISA_EXT, KVM_REG_RISCV_ISA_MULTI_EN | (n))
 #define ISA_DISABLE(n) ID(U64, KVM_REG_RISCV_ISA_EXT, KVM_REG_RISCV_ISA_MULTI_DIS | (n))
 #define SBI(n) ID(U64, KVM_REG_RISCV_SBI_EXT, KVM_REG_RISCV_SBI_SINGLE | (n))
@@ -293,7 +292,7 @@ static void errors(void)
 		{ "fp-f-size", ID(U64, KVM_REG_RISCV_FP_F, 1), -EINVAL },	{ "fp-f-unknown", ID(U32, KVM_REG_RISCV_FP_F, 33), -ENOENT },
 		{ "fp-d-size", ID(U32, KVM_REG_RISCV_FP_D, 1), -EINVAL },	{ "fp-d-unknown", ID(U64, KVM_REG_RISCV_FP_D, 33), -ENOENT },
 		{ "fcsr-size", ID(U64, KVM_REG_RISCV_FP_D, 32), -EINVAL },	{ "isa-size", ID(U32, KVM_REG_RISCV_ISA_EXT, 0), -EINVAL },
-		{ "isa-unknown", ISA(500), -ENOENT },				{ "isa-set-unknown", ISA_ENABLE(99), -ENOENT },
+		{ "isa-unknown", REG_ISA(500), -ENOENT },				{ "isa-set-unknown", ISA_ENABLE(99), -ENOENT },
 		{ "isa-of-no-kind", ID(U64, KVM_REG_RISCV_ISA_EXT, UINT64_C(5) << KVM_REG_RISCV_SUBTYPE_SHIFT), -ENOENT },
 		{ "sbi-size", ID(U32, KVM_REG_RISCV_SBI_EXT, 0), -EINVAL },	{ "sbi-unknown", SBI(60), -ENOENT },
 		{ "sbi-set-unknown", SBI_ENABLE(99), -ENOENT },
@@ -419,7 +418,7 @@ static void config(void)
 	check(r == -EBUSY, "isa-late", "extensions of a vCPU that has run can be changed: %d", r);
 	check(!reg_write(v, CONFIG(isa), &isa), "isa-late-same", "a vCPU that has run refuses what it has");
 	value = 0;
-	check(reg_write(v, ISA(KVM_RISCV_ISA_EXT_D), &value) == -EBUSY, "isa-ext-late", "D of a vCPU that has run can be taken away");
+	check(reg_write(v, REG_ISA(KVM_RISCV_ISA_EXT_D), &value) == -EBUSY, "isa-ext-late", "D of a vCPU that has run can be taken away");
 	check(reg_write(v, SBI(KVM_RISCV_SBI_EXT_TIME), &value) == -EBUSY, "sbi-ext-late", "SBI of a vCPU that has run can be taken away");
 	vm_destroy(&vm);
 }
@@ -432,7 +431,7 @@ static void extensions(void)
 		uint64_t single, enable, disable;
 		unsigned int n, fixed, off; /* one that cannot go, one that can */
 	} kinds[] = {
-		{ "isa-ext", ISA(0), ISA_ENABLE(0), ISA_DISABLE(0), KVM_RISCV_ISA_EXT_MAX, KVM_RISCV_ISA_EXT_A, KVM_RISCV_ISA_EXT_D },
+		{ "isa-ext", REG_ISA(0), ISA_ENABLE(0), ISA_DISABLE(0), KVM_RISCV_ISA_EXT_MAX, KVM_RISCV_ISA_EXT_A, KVM_RISCV_ISA_EXT_D },
 		{ "sbi-ext", SBI(0), SBI_ENABLE(0), SBI_DISABLE(0), KVM_RISCV_SBI_EXT_MAX, KVM_RISCV_SBI_EXT_MAX, KVM_RISCV_SBI_EXT_SRST },
 	};
 	uint64_t value, isa;
@@ -472,9 +471,9 @@ static void extensions(void)
 	value = 2;
 	check(reg_write(v, SBI(KVM_RISCV_SBI_EXT_TIME), &value) == -EINVAL, "sbi-ext-value", "2 can be written");
 	value = 1;
-	check(reg_write(v, ISA(KVM_RISCV_ISA_EXT_H), &value) < 0, "isa-h", "a guest can have the hypervisor extension");
+	check(reg_write(v, REG_ISA(KVM_RISCV_ISA_EXT_H), &value) < 0, "isa-h", "a guest can have the hypervisor extension");
 	isa = reg_get(v, CONFIG(isa));
-	check((isa >> 3 & 1) == reg_get(v, ISA(KVM_RISCV_ISA_EXT_D)) && (isa >> 5 & 1) == reg_get(v, ISA(KVM_RISCV_ISA_EXT_F)), "isa-letters", "0x%" PRIx64, isa);
+	check((isa >> 3 & 1) == reg_get(v, REG_ISA(KVM_RISCV_ISA_EXT_D)) && (isa >> 5 & 1) == reg_get(v, REG_ISA(KVM_RISCV_ISA_EXT_F)), "isa-letters", "0x%" PRIx64, isa);
 	vm_destroy(&vm);
 }
 
